@@ -1,0 +1,64 @@
+"""Recurrent networks in PyTorch: the layers of the book *Recurrent Networks, Twice*, and what it takes to use them."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from companion.cells import GRUCell, LSTMCell, RNNCell
+from companion.checkpoints import load_checkpoint, load_weights, save_checkpoint
+from companion.decoding import generate, keep_nucleus, keep_top_k, sample_token
+from companion.language_model import LanguageModel, one_hot
+from companion.layers import GRU, LSTM, RNN, RecurrentLayer
+from companion.metrics import bits_per_character, perplexity
+from companion.steps import gru_step, lstm_step, rnn_step
+from companion.text import (
+    Corpus,
+    RandomBatches,
+    SequentialBatches,
+    Vocabulary,
+    load_story,
+    load_time_machine,
+    split_tokens,
+)
+from companion.training import History, choose_device, detach_state, evaluate, fit, next_token_loss, one_cycle
+
+try:
+    __version__ = version("recurrent-companion")
+except PackageNotFoundError:  # the folder is on the path, but was never installed
+    __version__ = "0.1.0"
+
+__all__ = [
+    "bits_per_character",
+    "choose_device",
+    "Corpus",
+    "detach_state",
+    "evaluate",
+    "fit",
+    "generate",
+    "GRU",
+    "gru_step",
+    "GRUCell",
+    "History",
+    "keep_nucleus",
+    "keep_top_k",
+    "LanguageModel",
+    "load_checkpoint",
+    "load_story",
+    "load_time_machine",
+    "load_weights",
+    "LSTM",
+    "lstm_step",
+    "LSTMCell",
+    "next_token_loss",
+    "one_cycle",
+    "one_hot",
+    "perplexity",
+    "RandomBatches",
+    "RecurrentLayer",
+    "RNN",
+    "rnn_step",
+    "RNNCell",
+    "sample_token",
+    "save_checkpoint",
+    "SequentialBatches",
+    "split_tokens",
+    "Vocabulary",
+]

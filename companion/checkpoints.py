@@ -1,0 +1,82 @@
+"""Checkpoints in one safetensors file each, replaced in one step, so that a crash never leaves half of one."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+__all__ = ["load_checkpoint", "load_weights", "save_checkpoint"]
+
+
+def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+    """Write tensors and notes into one file, atomically: whoever opens ``path`` finds the old one or the new one.
+
+    Args:
+        path: the file, usually ``something.safetensors``; its folder is made if need be.
+        tensors: by name; tensors that share memory are written one by one.
+        notes: anything JSON can hold.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = save({name: _copy(tensor) for name, tensor in tensors.items()}, {"notes": json.dumps(notes)})
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # the bytes before the name: a power cut must not leave an empty file
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`save_checkpoint` wrote: tensors by name, on the CPU, and the notes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a checkpoint of this package.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"path should name a checkpoint, but there is no file {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            notes = json.loads((file.metadata() or {})["notes"])
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, notes
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"path should name a checkpoint written by fit, got {path} ({error})") from error
+
+
+def load_weights(model: nn.Module, path: str | Path) -> None:
+    """Load a model's weights, strictly, from a checkpoint that :func:`companion.training.fit` wrote.
+
+    Args:
+        model: a model of the same shape as the one trained.
+        path: the checkpoint.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not such a checkpoint.
+        RuntimeError: names or shapes of the weights differ, as ``load_state_dict`` says.
+    """
+    tensors, _ = load_checkpoint(path)
+    model.load_state_dict(strip_prefix(tensors, "model."))
+
+
+def strip_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """On the CPU, in memory of its own: safetensors refuses tensors that share theirs, as tied weights do."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -1,0 +1,80 @@
+"""A language model around any recurrent layer: tokens in, a score for every possible next token out."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["LanguageModel", "one_hot", "output_width"]
+
+
+def output_width(layer: nn.Module) -> int:
+    """The number of features a recurrent layer outputs: S * H, or S * P with a projection."""
+    directions = 2 if getattr(layer, "bidirectional", False) else 1
+    return directions * (getattr(layer, "proj_size", 0) or layer.hidden_size)
+
+
+def one_hot(vocabulary_size: int) -> nn.Embedding:
+    """An embedding that is never trained: token k becomes the unit vector with a 1 at place k.
+
+    Args:
+        vocabulary_size: number V of tokens.
+
+    Returns:
+        A frozen :class:`torch.nn.Embedding` with the identity as its weight, shape (V, V). Taught in
+        *The simple RNN, twice*.
+    """
+    return nn.Embedding.from_pretrained(torch.eye(vocabulary_size), freeze=True)
+
+
+class LanguageModel(nn.Module):
+    """Embedding, recurrent layer, linear output: the probability of every next token, as logits.
+
+    Args:
+        layer: any recurrent layer with nn's interface: ours, :mod:`torch.nn`'s, or your own.
+        vocabulary_size: number V of tokens.
+        embedding: a module from token numbers to ``layer.input_size`` features; by default a new
+            :class:`torch.nn.Embedding` that is trained. :func:`one_hot` gives one that is not.
+        dropout: probability to zero an element of the layer's input and of its output, in training.
+        tie_weights: use the embedding's matrix as the output's as well. Source: :cite:t:`press2017`.
+
+    Raises:
+        ValueError: the embedding's width is not ``layer.input_size``; or weights are tied and the layer's output is
+            not as wide as its input. Taught in *The simple RNN, twice*.
+    """
+
+    def __init__(self, layer, vocabulary_size, embedding=None, dropout=0.0, tie_weights=False):
+        super().__init__()
+        if embedding is None:
+            embedding = nn.Embedding(vocabulary_size, layer.input_size)
+        _check_widths(layer, embedding, tie_weights)
+        self.embedding = embedding
+        self.layer = layer
+        self.output = nn.Linear(output_width(layer), vocabulary_size)
+        self.dropout = nn.Dropout(dropout)
+        if tie_weights:
+            self.output.weight = self.embedding.weight
+
+    def forward(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Score every next token.
+
+        Args:
+            tokens: token numbers, shape (T, B), or (B, T) if the layer is ``batch_first``, or (T).
+            state: the layer's state before the first token; zeros if None.
+
+        Returns:
+            Logits with one more dimension, V, than the tokens; and the layer's state after the last token.
+        """
+        outputs, state = self.layer(self.dropout(self.embedding(tokens)), state)  # (T, B, H)
+        return self.output(self.dropout(outputs)), state  # (T, B, V)
+
+
+def _check_widths(layer: nn.Module, embedding: nn.Module, tie_weights: bool) -> None:
+    width = getattr(embedding, "embedding_dim", layer.input_size)
+    if width != layer.input_size:
+        raise ValueError(f"embedding should give layer.input_size={layer.input_size} features, got {width}")
+    if tie_weights and output_width(layer) != width:
+        raise ValueError(
+            f"tie_weights needs a layer whose output is as wide as its input, "
+            f"got {output_width(layer)} features out of input_size={width}"
+        )

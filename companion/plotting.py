@@ -1,0 +1,148 @@
+"""The house style, and the few figures the chapters share. The only module that knows matplotlib.
+
+Every color has one meaning, everywhere in the book. The hues stay apart for color-blind eyes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+__all__ = ["COLORS", "plot_bars", "plot_curves", "plot_heatmap", "use_style"]
+
+BLUE, VERMILLION, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#5F6B7A"
+
+COLORS = {
+    "state": BLUE,
+    "reset": VERMILLION,
+    "forget": VERMILLION,
+    "update": GREEN,
+    "input gate": GREEN,
+    "candidate": PURPLE,
+    "input": GREY,
+    "baseline": GREY,
+}
+
+STYLE = {
+    "figure.figsize": (6, 2.5),
+    "figure.dpi": 144,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.prop_cycle": plt.cycler(color=[BLUE, VERMILLION, GREEN, PURPLE], linestyle=["-", "--", "-.", ":"]),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.titlesize": 9,
+    "axes.grid": True,
+    "grid.color": "#E3E6EA",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "image.cmap": "RdBu_r",
+}
+
+
+def use_style() -> None:
+    """Draw in the house style from now on: 6 x 2.5 inches, 9 points, four hues, quiet axes."""
+    plt.rcParams.update(STYLE)
+
+
+def plot_curves(
+    curves: Mapping[str, Sequence[float]],
+    xlabel: str,
+    ylabel: str,
+    start: int = 0,
+    log: bool = False,
+    ax: Any = None,
+) -> Any:
+    """Draw named curves over their index.
+
+    Args:
+        curves: values by name. A name in :data:`COLORS` has its color; the others take the next ones.
+        xlabel: what the index counts, with its unit.
+        ylabel: what the values are, with their unit.
+        start: the first index.
+        log: whether the values are on a logarithmic axis.
+        ax: the Axes to draw into; a new figure if None.
+
+    Returns:
+        The Axes.
+    """
+    with plt.rc_context(STYLE):
+        ax = ax or plt.subplots()[1]
+        for name, values in curves.items():
+            color = {"color": COLORS[name]} if name in COLORS else {}
+            ax.plot(range(start, start + len(values)), values, label=name, **color)
+        ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+        if log:
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_formatter("{x:g}")
+        if len(curves) > 1:
+            ax.legend()
+    return ax
+
+
+def plot_bars(values: Mapping[str, float], xlabel: str, highlight: str | None = None, ax: Any = None) -> Any:
+    """Draw one horizontal bar for each name, its value written at its end.
+
+    Args:
+        values: by name, drawn from top to bottom.
+        xlabel: what the values are, with their unit.
+        highlight: the bar drawn in the color of the state; the others are grey.
+        ax: the Axes to draw into; a new figure if None.
+
+    Returns:
+        The Axes.
+    """
+    with plt.rc_context(STYLE):
+        ax = ax or plt.subplots()[1]
+        names = list(values)
+        colors = [COLORS["state"] if name == highlight else COLORS["baseline"] for name in names]
+        bars = ax.barh(names, list(values.values()), color=colors, height=0.6)
+        ax.bar_label(bars, fmt="{:.3g}", padding=3)
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+        ax.set_xlabel(xlabel)
+        ax.margins(x=0.12)
+    return ax
+
+
+def plot_heatmap(
+    matrix: Any,
+    xlabel: str,
+    ylabel: str,
+    xticklabels: Sequence[str] | None = None,
+    limit: float | None = None,
+    label: str = "value",
+    ax: Any = None,
+) -> Any:
+    """Draw a matrix as colored cells, zero white, with a color bar.
+
+    Args:
+        matrix: numbers of shape (rows, columns), a tensor or an array.
+        xlabel: what the columns are.
+        ylabel: what the rows are.
+        xticklabels: one label for each column, for instance the characters read.
+        limit: the value of the strongest color, by default the largest magnitude in the matrix.
+        label: what the numbers are, with their unit, beside the color bar.
+        ax: the Axes to draw into; a new figure if None.
+
+    Returns:
+        The Axes.
+    """
+    values = matrix.detach().cpu().numpy() if isinstance(matrix, torch.Tensor) else np.asarray(matrix)
+    limit = limit if limit is not None else float(np.abs(values).max())
+    with plt.rc_context(STYLE):
+        ax = ax or plt.subplots()[1]
+        image = ax.imshow(values, aspect="auto", vmin=-limit, vmax=limit, interpolation="nearest")
+        ax.figure.colorbar(image, ax=ax, label=label)
+        ax.grid(visible=False)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        if xticklabels is not None:
+            ax.set_xticks(range(len(xticklabels)), xticklabels)
+    return ax

@@ -1,0 +1,211 @@
+"""Text as numbers: corpora, vocabularies, and the batches a language model trains on."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "Corpus",
+    "load_story",
+    "load_time_machine",
+    "RandomBatches",
+    "SequentialBatches",
+    "split_tokens",
+    "Vocabulary",
+]
+
+# The copy that the field's best-known course serves, so that its numbers and ours are about the same bytes.
+TIME_MACHINE_URL = "http://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt"
+TIME_MACHINE_HASH = "sha1:090b5e7e70c295757f55df93cb0a180b9691891a"
+
+
+class Corpus(NamedTuple):
+    """A text in two parts: one to learn from, and one held out, never trained on."""
+
+    train: str
+    held_out: str
+
+
+def load_story() -> Corpus:
+    """The story written for this book, which comes with the package; its last two chapters are held out.
+
+    Returns:
+        A :class:`Corpus` of two strings. Taught in *Sequences and language models*.
+    """
+    text = resources.files("companion").joinpath("data/story.txt").read_text(encoding="ascii")
+    *_, second_last, _ = [match.start() for match in re.finditer(r"^Chapter ", text, re.MULTILINE)]
+    return Corpus(text[:second_last], text[second_last:])
+
+
+def load_time_machine(folder: str | Path | None = None) -> Corpus:
+    """H. G. Wells' *The Time Machine*, fetched once and kept in a cache; its last tenth is held out.
+
+    Args:
+        folder: where to keep the file, or where it lies already as ``timemachine.txt``. By default the folder named by
+            the environment variable ``RECURRENT_COMPANION_DATA``, else the user's cache folder.
+
+    Returns:
+        A :class:`Corpus` of two strings.
+
+    Raises:
+        ConnectionError: the file is not in the cache and cannot be fetched. :func:`load_story` needs no network.
+    """
+    import pooch
+
+    cache = pooch.utils.cache_location(pooch.os_cache("recurrent-companion"), "RECURRENT_COMPANION_DATA")
+    try:
+        path = pooch.retrieve(
+            TIME_MACHINE_URL,
+            TIME_MACHINE_HASH,
+            fname="timemachine.txt",
+            path=folder or cache,
+        )
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"The Time Machine is not in the cache and could not be fetched from {TIME_MACHINE_URL} "
+            f"({type(error).__name__}). Offline, use load_story(), which comes with the package."
+        ) from error
+    text = Path(path).read_text(encoding="utf-8")
+    cut = text.rindex("\n", 0, len(text) * 9 // 10) + 1
+    return Corpus(text[:cut], text[cut:])
+
+
+def split_tokens(text: str, level: str = "character") -> list[str]:
+    """Cut a text into tokens.
+
+    Args:
+        text: any string.
+        level: ``"character"``: every character is a token. ``"word"``: words (with their apostrophes), numbers, and
+            single punctuation marks are; spaces are dropped.
+
+    Returns:
+        The tokens in order.
+
+    Raises:
+        ValueError: ``level`` is neither. Taught in *Sequences and language models*.
+    """
+    if level == "character":
+        return list(text)
+    if level == "word":
+        return re.findall(r"\w+(?:'\w+)*|[^\w\s]", text)
+    raise ValueError(f"level should be 'character' or 'word', got {level!r}")
+
+
+class Vocabulary:
+    """The tokens of a text, numbered: the most frequent first, after the unknown token, which is number 0.
+
+    Args:
+        text: the text whose tokens are counted: the training part, never the held-out one.
+        level: ``"character"`` or ``"word"``, see :func:`split_tokens`.
+        min_frequency: tokens seen fewer times than this become the unknown token.
+
+    Raises:
+        ValueError: ``level`` is neither of the two, or ``text`` is empty. Taught in *Sequences and language models*.
+    """
+
+    unknown = "<unk>"
+
+    def __init__(self, text: str, level: str = "character", min_frequency: int = 1):
+        counts = Counter(split_tokens(text, level))
+        if not counts:
+            raise ValueError("text should hold at least one token, got an empty one")
+        by_frequency = sorted(counts, key=lambda token: (-counts[token], token))
+        self.level = level
+        self.separator = "" if level == "character" else " "
+        self.tokens = [self.unknown] + [token for token in by_frequency if counts[token] >= min_frequency]
+        self.index = {token: number for number, token in enumerate(self.tokens)}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def encode(self, text: str) -> Tensor:
+        """The numbers of a text's tokens, int64 of shape (number of tokens); 0 for a token never seen."""
+        return torch.tensor([self.index.get(token, 0) for token in split_tokens(text, self.level)], dtype=torch.long)
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        """The text of token numbers; words are joined by spaces."""
+        return self.separator.join(self.tokens[int(number)] for number in numbers)
+
+
+class SequentialBatches:
+    """Windows in reading order, for truncated backpropagation: every batch goes on where the one before it stopped.
+
+    The text is cut into ``batch_size`` streams of equal length, which are read side by side. So the state after one
+    batch is the right state before the next, row by row; :func:`companion.training.fit` carries it.
+
+    Args:
+        tokens: the token numbers of a text, shape (N).
+        batch_size: number B of streams.
+        num_steps: number T of time steps in a window; the last window may be shorter.
+
+    Yields:
+        Pairs (inputs, targets), both of shape (T, B); a target is the token that follows its input.
+
+    Raises:
+        ValueError: the text is too short for that many streams. Source: :cite:t:`williams1990`. Taught in
+        *Sequences and language models*.
+    """
+
+    continues = True
+
+    def __init__(self, tokens: Tensor, batch_size: int, num_steps: int):
+        length = (len(tokens) - 1) // batch_size
+        if length < 1:
+            raise ValueError(f"tokens should be more than batch_size={batch_size}, got {len(tokens)}")
+        self.num_steps = num_steps
+        self.inputs = tokens[: batch_size * length].view(batch_size, length).T           # (length, B)
+        self.targets = tokens[1 : batch_size * length + 1].view(batch_size, length).T    # (length, B)
+
+    def __len__(self) -> int:
+        return -(-len(self.inputs) // self.num_steps)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(self.inputs.split(self.num_steps), self.targets.split(self.num_steps), strict=True)
+
+
+class RandomBatches:
+    """Windows in random order: each is read from a fresh state, and no state is worth carrying.
+
+    In every pass the text is cut at a new random offset into windows that do not overlap, and these are shuffled. The
+    random numbers are torch's own: ``torch.manual_seed`` repeats them.
+
+    Args:
+        tokens: the token numbers of a text, shape (N).
+        batch_size: number B of windows in a batch.
+        num_steps: number T of time steps in a window.
+
+    Yields:
+        Pairs (inputs, targets), both of shape (T, B); a target is the token that follows its input.
+
+    Raises:
+        ValueError: the text is too short for one batch. Taught in *Sequences and language models*.
+    """
+
+    continues = False
+
+    def __init__(self, tokens: Tensor, batch_size: int, num_steps: int):
+        if len(self._starts(tokens, num_steps)) < batch_size:
+            raise ValueError(f"tokens should fill batch_size={batch_size} windows of {num_steps}, got {len(tokens)}")
+        self.tokens, self.batch_size, self.num_steps = tokens, batch_size, num_steps
+
+    @staticmethod
+    def _starts(tokens: Tensor, num_steps: int) -> range:
+        # Every window, cut at any offset below num_steps, still has a target after its last input.
+        return range(0, len(tokens) - 2 * num_steps + 1, num_steps)
+
+    def __len__(self) -> int:
+        return len(self._starts(self.tokens, self.num_steps)) // self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        offset = int(torch.randint(self.num_steps, ()))
+        starts = torch.tensor(self._starts(self.tokens, self.num_steps)) + offset
+        starts = starts[torch.randperm(len(starts))]
+        for chosen in starts[: len(self) * self.batch_size].view(-1, self.batch_size):
+            positions = chosen + torch.arange(self.num_steps).unsqueeze(1)  # (T, B)
+            yield self.tokens[positions], self.tokens[positions + 1]

@@ -1,0 +1,309 @@
+"""One training loop for every chapter, and for your own models."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from companion.checkpoints import load_checkpoint, save_checkpoint, strip_prefix
+from companion.metrics import perplexity
+from companion.progress import progress_bar
+
+__all__ = ["choose_device", "detach_state", "evaluate", "fit", "History", "next_token_loss", "one_cycle"]
+
+Loss = Callable[[nn.Module, Any, Any], tuple[Tensor, Any]]
+
+
+def choose_device() -> torch.device:
+    """The best device there is: ``cuda``, else ``mps`` (Apple), else ``cpu``."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def detach_state(state: Any) -> Any:
+    """The same state, cut off from the computation it came from: backpropagation stops here.
+
+    Args:
+        state: a tensor, a tuple of such states, or None.
+
+    Source: :cite:t:`williams1990`. Taught in *The simple RNN, twice*.
+    """
+    if state is None:
+        return None
+    return state.detach() if isinstance(state, Tensor) else tuple(detach_state(part) for part in state)
+
+
+def next_token_loss(model: nn.Module, batch: tuple[Tensor, Tensor], state: Any = None) -> tuple[Tensor, Any]:
+    """The mean cross-entropy of a language model's guesses for one batch, in nats a token.
+
+    Args:
+        model: called as ``model(inputs, state)``, returns logits with V last, and the new state.
+        batch: the pair (inputs, targets), token numbers of equal shape.
+        state: the state before the batch, or None.
+
+    Returns:
+        The loss, a scalar tensor, and the state after the batch.
+    """
+    inputs, targets = batch
+    logits, state = model(inputs, state)
+    return F.cross_entropy(logits.flatten(0, -2), targets.flatten()), state
+
+
+def one_cycle(progress: float, warmup: float = 0.15) -> float:
+    """The share of the peak learning rate after a share of the training: a straight climb, a straight descent to 0.
+
+    Args:
+        progress: how much of the training is done, 0 to 1.
+        warmup: where the peak is, 0 to 1.
+
+    Returns:
+        The factor, 0 to 1. Source: :cite:t:`smith2019`.
+    """
+    return progress / warmup if progress < warmup else (1 - progress) / (1 - warmup)
+
+
+@dataclass
+class History:
+    """What happened in each epoch.
+
+    Attributes:
+        train: mean training loss, nats a token, measured while the weights were changing.
+        held_out: mean loss on the held-out part after the epoch; empty if there is none.
+        seconds: how long each epoch took, evaluation included.
+    """
+
+    train: list[float] = field(default_factory=list)
+    held_out: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.train)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, counted from 0, with the lowest held-out loss, or training loss if nothing is held out."""
+        losses = self.held_out or self.train
+        return losses.index(min(losses))
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the perplexities over the epochs in the house style; returns the Axes."""
+        from companion.plotting import plot_curves
+
+        curves = {"training": self.train, "held out": self.held_out}
+        curves = {name: [perplexity(loss) for loss in losses] for name, losses in curves.items() if losses}
+        return plot_curves(curves, "epoch", "perplexity", start=1, log=True, ax=ax)
+
+
+def evaluate(model: nn.Module, batches: Iterable, loss: Loss = next_token_loss) -> float:
+    """The mean loss over batches, in evaluation mode, weighted by the number of targets.
+
+    Args:
+        model: any model that ``loss`` can call.
+        batches: an iterable of batches whose last part holds the targets. If it says ``continues = True``, as
+            :class:`~companion.text.SequentialBatches` does, the state is carried from batch to batch.
+        loss: see :func:`fit`.
+
+    Returns:
+        The mean loss, nats a token for the default ``loss``.
+    """
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        mean = _run_epoch(model, batches, loss)
+    model.train(was_training)
+    return mean
+
+
+def fit(
+    model: nn.Module,
+    batches: Iterable,
+    held_out: Iterable | None = None,
+    *,
+    epochs: int,
+    learning_rate: float = 1e-2,
+    optimizer: torch.optim.Optimizer | None = None,
+    schedule: Callable[[float], float] | None = one_cycle,
+    clip: float | None = 1.0,
+    loss: Loss = next_token_loss,
+    patience: int | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a model, in place, on the device its parameters are on.
+
+    Args:
+        model: the model.
+        batches: an iterable of batches, tuples of tensors whose last one holds the targets; it is read once an epoch
+            and has a length. If it says ``continues = True``, the state is carried from batch to batch, detached.
+        held_out: batches to evaluate on after every epoch, never trained on.
+        epochs: how many passes over ``batches``.
+        learning_rate: the peak learning rate of the default optimizer, Adam. Ignored if ``optimizer`` is given.
+        optimizer: another optimizer over the model's parameters.
+        schedule: a function from the share of the training that is done, 0 to 1, to a factor for the learning rate;
+            None keeps it constant.
+        clip: the largest norm allowed for the gradient of all weights together; None clips nothing.
+        loss: a function from (model, batch, state) to (mean loss of the batch, new state).
+        patience: stop after this many epochs without a better held-out loss, and go back to the best weights.
+        checkpoint: a file to write after every epoch, atomically. If it exists, training goes on from there.
+        progress: whether to show a progress bar while training.
+
+    Returns:
+        A :class:`History`, whose ``plot()`` draws it.
+
+    Raises:
+        ValueError: ``epochs``, ``learning_rate``, ``clip`` or ``patience`` is out of range, ``patience`` comes without
+            ``held_out``, or the checkpoint belongs to another model.
+        FloatingPointError: the loss is no longer finite.
+
+    Adam: :cite:t:`kingma2015`. Clipping: :cite:t:`pascanu2013`. Taught in *The simple RNN, twice*.
+    """
+    _check_arguments(batches, held_out, epochs, learning_rate, clip, patience)
+    optimizer = optimizer or torch.optim.Adam([p for p in model.parameters() if p.requires_grad], learning_rate)
+    run = _Run(model, optimizer)
+    if checkpoint is not None and Path(checkpoint).exists():
+        run.load(checkpoint)
+    schedule = schedule or (lambda done: 1.0)
+    model.train()
+    with progress_bar(epochs * len(batches), "training", progress) as bar:
+        bar.update(len(run.history) * len(batches))
+        while len(run.history) < epochs and not run.should_stop(patience):
+            start = time.perf_counter()
+            step = _training_step(run, schedule, clip, epochs, len(batches), bar)
+            train = _run_epoch(model, batches, loss, step)
+            if not math.isfinite(train):
+                epoch = len(run.history) + 1
+                raise FloatingPointError(f"the loss became {train} in epoch {epoch}: lower learning_rate")
+            run.record(train, evaluate(model, held_out, loss) if held_out is not None else None, start)
+            if checkpoint is not None:
+                run.save(checkpoint)
+    if patience is not None:
+        model.load_state_dict(run.best_weights)
+    return run.history
+
+
+def _run_epoch(model: nn.Module, batches: Iterable, loss: Loss, step: Callable[[Tensor], None] | None = None) -> float:
+    """The mean loss over batches, taking a training step after each if there is one."""
+    device = next(model.parameters()).device
+    carry = getattr(batches, "continues", False)
+    total, count, state = torch.zeros((), device=device), 0, None
+    for batch in batches:
+        batch = tuple(part.to(device) for part in batch)
+        value, state = loss(model, batch, detach_state(state) if carry else None)
+        if step is not None:
+            step(value)
+        targets = batch[-1].numel()
+        total += value.detach() * targets  # stays on the device: reading it here would wait for the GPU
+        count += targets
+    return float(total) / count
+
+
+def _training_step(
+    run: "_Run", schedule: Callable[[float], float], clip: float | None, epochs: int, batches: int, bar: Any
+) -> Callable[[Tensor], None]:
+    parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
+    taken = len(run.history) * batches
+
+    def step(value: Tensor) -> None:
+        nonlocal taken
+        taken += 1
+        factor = schedule(taken / (epochs * batches))
+        for group, peak in zip(run.optimizer.param_groups, run.peaks, strict=True):
+            group["lr"] = peak * factor
+        run.optimizer.zero_grad()
+        value.backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(parameters, clip)
+        run.optimizer.step()
+        bar.update()
+
+    return step
+
+
+class _Run:
+    """Everything a training run has to remember between two epochs, in memory and in its checkpoint."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
+        self.history = History()
+        self.best_weights: dict[str, Tensor] = copy.deepcopy(model.state_dict())
+
+    def record(self, train: float, held_out: float | None, start: float) -> None:
+        self.history.train.append(train)
+        if held_out is not None:
+            self.history.held_out.append(held_out)
+        self.history.seconds.append(time.perf_counter() - start)
+        if self.history.best_epoch == len(self.history) - 1:
+            self.best_weights = copy.deepcopy(self.model.state_dict())
+
+    def should_stop(self, patience: int | None) -> bool:
+        if patience is None or len(self.history) == 0:
+            return False
+        return len(self.history) - 1 - self.history.best_epoch >= patience
+
+    def save(self, path: str | Path) -> None:
+        tensors = {f"model.{name}": weight for name, weight in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()}
+        tensors |= {f"random.{name}": state for name, state in _random_states().items()}
+        state = self.optimizer.state_dict()
+        numbers: dict[str, Any] = {}
+        for index, entries in state["state"].items():
+            for name, value in entries.items():
+                target = tensors if isinstance(value, Tensor) else numbers
+                target[f"optimizer.{index}.{name}"] = value
+        notes = dict(history=asdict(self.history), peaks=self.peaks, groups=state["param_groups"], numbers=numbers)
+        save_checkpoint(path, tensors, notes)
+
+    def load(self, path: str | Path) -> None:
+        tensors, notes = load_checkpoint(path)
+        try:
+            self.model.load_state_dict(strip_prefix(tensors, "model."))
+        except RuntimeError as error:
+            raise ValueError(f"checkpoint {path} belongs to another model: {error}") from error
+        self.best_weights = strip_prefix(tensors, "best.")
+        self.history, self.peaks = History(**notes["history"]), notes["peaks"]
+        entries: dict[int, dict[str, Any]] = {}
+        for key, value in (strip_prefix(tensors, "optimizer.") | notes["numbers"]).items():
+            index, name = key.removeprefix("optimizer.").split(".", 1)
+            entries.setdefault(int(index), {})[name] = value
+        self.optimizer.load_state_dict({"state": entries, "param_groups": notes["groups"]})
+        _restore_random_states(strip_prefix(tensors, "random."))
+
+
+def _random_states() -> dict[str, Tensor]:
+    """The states of torch's random number generators: with them, going on is the same as never having stopped."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _restore_random_states(states: dict[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def _check_arguments(
+    batches: Any, held_out: Any, epochs: Any, learning_rate: Any, clip: Any, patience: Any
+) -> None:
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"epochs should be an int of at least 1, got {epochs!r}")
+    if len(batches) == 0:
+        raise ValueError("batches should hold at least one batch, got none")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate should be greater than 0, got {learning_rate!r}")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip should be greater than 0, or None for no clipping, got {clip!r}")
+    if patience is not None and held_out is None:
+        raise ValueError("patience needs held_out batches to watch, got held_out=None")
+    if patience is not None and patience < 1:
+        raise ValueError(f"patience should be at least 1 epoch, got {patience!r}")

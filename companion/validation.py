@@ -1,0 +1,90 @@
+"""Saying clearly what is wrong with an argument, before any work is done.
+
+Each check raises the type of exception that the layer of the same name in :mod:`torch.nn` raises, with a message that
+names the argument, what came and what was expected.
+"""
+
+import numbers
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "DtypeMismatchError",
+    "check_bool",
+    "check_dropout",
+    "check_features",
+    "check_positive_int",
+    "check_proj_size",
+    "check_state",
+    "check_tensor",
+]
+
+
+class DtypeMismatchError(ValueError, RuntimeError):
+    """Input and weights differ in dtype. nn raises ValueError or RuntimeError, by input form; this is both."""
+
+
+def check_positive_int(name: str, value: Any) -> None:
+    """Raise TypeError if ``value`` is no int, ValueError if it is less than 1."""
+    if not isinstance(value, int):
+        raise TypeError(f"{name} should be an int, got {value!r} of type {type(value).__name__}")
+    if value <= 0:
+        raise ValueError(f"{name} should be greater than zero, got {value}")
+
+
+def check_bool(name: str, value: Any) -> None:
+    """Raise TypeError if ``value`` is no bool: 0 and 1 are likelier to be a misplaced argument."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} should be a bool, got {value!r} of type {type(value).__name__}")
+
+
+def check_dropout(dropout: Any, num_layers: int) -> None:
+    """Raise ValueError if ``dropout`` is no probability; warn if there is no place where it would act."""
+    if dropout is None:
+        raise TypeError("dropout should be a number in [0, 1], got None")
+    if isinstance(dropout, bool) or not isinstance(dropout, numbers.Number) or not 0 <= dropout <= 1:
+        raise ValueError(f"dropout should be a number in [0, 1], the probability to zero an element, got {dropout!r}")
+    if dropout > 0 and num_layers == 1:
+        warnings.warn(
+            f"dropout={dropout} does nothing with num_layers=1: it acts between layers, never after the last one",
+            stacklevel=4,
+        )
+
+
+def check_proj_size(proj_size: Any, hidden_size: int) -> None:
+    """Raise unless ``proj_size`` is an int with 0 <= proj_size < hidden_size."""
+    if not isinstance(proj_size, int):
+        raise TypeError(f"proj_size should be an int, got {proj_size!r} of type {type(proj_size).__name__}")
+    if not 0 <= proj_size < hidden_size:
+        raise ValueError(f"proj_size should be 0 (none) or less than hidden_size={hidden_size}, got {proj_size}")
+
+
+def check_tensor(name: str, value: Any, expected: str) -> None:
+    """Raise AttributeError, as nn does when it asks a list for its dimensions, if ``value`` is no tensor."""
+    if not isinstance(value, Tensor):
+        raise AttributeError(f"{name} should be {expected}, got a {type(value).__name__}")
+
+
+def check_features(input: Tensor, input_size: int, weight: Tensor) -> None:
+    """Raise if the input's dtype is not the weights', or its last dimension not ``input_size``."""
+    if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
+        raise DtypeMismatchError(
+            f"input has dtype {input.dtype}, the weights have {weight.dtype}: "
+            f"convert one, input.to({weight.dtype}) or layer.to({input.dtype})"
+        )
+    if input.shape[-1] != input_size:
+        raise RuntimeError(
+            f"input should have input_size={input_size} features in its last dimension, got shape {tuple(input.shape)}"
+        )
+
+
+def check_state(name: str, state: Any, expected: tuple[int, ...], weight: Tensor) -> None:
+    """Raise RuntimeError unless the initial state has the expected shape and the weights' dtype."""
+    check_tensor(name, state, f"a tensor of shape {expected}")
+    if tuple(state.shape) != expected:
+        raise RuntimeError(f"{name} should have shape {expected}, got {tuple(state.shape)}")
+    if state.dtype != weight.dtype and not torch.is_autocast_enabled(state.device.type):
+        raise RuntimeError(f"{name} should have the weights' dtype {weight.dtype}, got {state.dtype}")
