@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.steps import gru_step, lstm_step, rnn_step
-from companion.validation import check_features, check_state, check_tensor
+from companion.validation import check_features, check_pair, check_state, check_tensor
 
 __all__ = ["RNNCell", "LSTMCell", "GRUCell"]
 
@@ -68,28 +68,31 @@ class _Cell(nn.Module):
         check_tensor("input", input, "a tensor")
         if input.dim() not in (1, 2):
             raise ValueError(f"input should be 1-D or 2-D, got {input.dim()}-D of shape {tuple(input.shape)}")
+        parts = () if hx is None else self._unpack(hx)
         check_features(input, self.input_size, self.weight_ih)
         batched = input.dim() == 2
         x = input if batched else input.unsqueeze(0)  # (B, D)
-        state = self._state(hx, x, batched)
+        state = self._state(parts, x, batched)
         state = self.step(F.linear(x, self.weight_ih, self.bias_ih), state)
         parts = state if batched else tuple(part.squeeze(0) for part in state)
         return parts[0] if len(parts) == 1 else parts
 
-    def _state(self, hx: Any, x: Tensor, batched: bool) -> tuple[Tensor, ...]:
-        if hx is None:
-            return (x.new_zeros(x.shape[0], self.hidden_size),) * len(self.state_names)
-        state = self._unpack(hx)
-        for name, part in zip(self.state_names, state, strict=True):
+    def _unpack(self, hx: Any) -> tuple[Tensor, ...]:
+        """The parts of a state, each a tensor with a batch dimension or without."""
+        parts = check_pair("hx", hx, "(h, c)") if len(self.state_names) == 2 else (hx,)
+        for name, part in zip(self.state_names, parts, strict=True):
             check_tensor(name, part, "a tensor")
             if part.dim() not in (1, 2):
                 raise ValueError(f"{name} should be 1-D or 2-D, got {part.dim()}-D of shape {tuple(part.shape)}")
-            expected = (x.shape[0], self.hidden_size) if batched else (self.hidden_size,)
-            check_state(name, part, expected, self.weight_ih)
-        return state if batched else tuple(part.unsqueeze(0) for part in state)
+        return parts
 
-    def _unpack(self, hx: Any) -> tuple[Tensor, ...]:
-        return (hx,)
+    def _state(self, parts: tuple[Tensor, ...], x: Tensor, batched: bool) -> tuple[Tensor, ...]:
+        if not parts:
+            return (x.new_zeros(x.shape[0], self.hidden_size),) * len(self.state_names)
+        expected = (x.shape[0], self.hidden_size) if batched else (self.hidden_size,)
+        for name, part in zip(self.state_names, parts, strict=True):
+            check_state(name, part, expected, self.weight_ih)
+        return parts if batched else tuple(part.unsqueeze(0) for part in parts)
 
     def extra_repr(self) -> str:
         """The sizes, and the arguments that are not at their defaults, as nn prints them."""
@@ -172,15 +175,6 @@ class LSTMCell(_Cell):
     def step(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One step from the projected input."""
         return lstm_step(x, state, self.weight_hh, self.bias_hh)
-
-    def _unpack(self, hx: Any) -> tuple[Tensor, ...]:
-        if isinstance(hx, Tensor):
-            raise TypeError(f"hx should be the pair (h, c), got one tensor of shape {tuple(hx.shape)}")
-        if not isinstance(hx, tuple | list):
-            raise AttributeError(f"hx should be the pair (h, c), got a {type(hx).__name__}")
-        if len(hx) != 2:
-            raise RuntimeError(f"hx should be the pair (h, c), got a {type(hx).__name__} of {len(hx)}")
-        return tuple(hx)
 
 
 def _check_size(name: str, value: Any) -> None:

@@ -21,6 +21,7 @@ from companion.validation import (
     check_bool,
     check_dropout,
     check_features,
+    check_pair,
     check_positive_int,
     check_proj_size,
     check_state,
@@ -242,12 +243,7 @@ class RecurrentLayer(nn.Module):
     def _unpack_state(self, hx: Any) -> State:
         if len(self.state_sizes) == 1:
             return (hx,)
-        if not isinstance(hx, tuple | list | Tensor):
-            raise AttributeError(f"hx should be the pair (h_0, c_0), got a {type(hx).__name__}")
-        if len(hx) != 2:
-            error = IndexError if len(hx) < 2 else RuntimeError
-            raise error(f"hx should be the pair (h_0, c_0), got a {type(hx).__name__} of {len(hx)}")
-        return tuple(hx)
+        return check_pair("hx", hx, "(h_0, c_0)")
 
     def _pack_state(self, parts: Any) -> Any:
         parts = tuple(parts)

@@ -12,7 +12,7 @@ import torch
 
 __all__ = ["COLORS", "plot_bars", "plot_curves", "plot_heatmap", "use_style"]
 
-BLUE, VERMILLION, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#5F6B7A"
+BLUE, VERMILLION, GREEN, PURPLE, GRAY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#5F6B7A"
 
 COLORS = {
     "state": BLUE,
@@ -21,8 +21,8 @@ COLORS = {
     "update": GREEN,
     "input gate": GREEN,
     "candidate": PURPLE,
-    "input": GREY,
-    "baseline": GREY,
+    "input": GRAY,
+    "baseline": GRAY,
 }
 
 STYLE = {
@@ -35,7 +35,7 @@ STYLE = {
     "axes.prop_cycle": plt.cycler(color=[BLUE, VERMILLION, GREEN, PURPLE], linestyle=["-", "--", "-.", ":"]),
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": GREY,
+    "axes.edgecolor": GRAY,
     "axes.titlesize": 9,
     "axes.grid": True,
     "grid.color": "#E3E6EA",
@@ -93,7 +93,7 @@ def plot_bars(values: Mapping[str, float], xlabel: str, highlight: str | None = 
     Args:
         values: by name, drawn from top to bottom.
         xlabel: what the values are, with their unit.
-        highlight: the bar drawn in the color of the state; the others are grey.
+        highlight: the bar drawn in the color of the state; the others are gray.
         ax: the Axes to draw into; a new figure if None.
 
     Returns:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from companion.validation import check_positive_int
+
 __all__ = [
     "Corpus",
     "load_story",
@@ -88,13 +90,39 @@ def split_tokens(text: str, level: str = "character") -> list[str]:
         The tokens in order.
 
     Raises:
+        TypeError: ``text`` is no string.
         ValueError: ``level`` is neither. Taught in *Sequences and language models*.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text should be a string, got a {type(text).__name__}")
     if level == "character":
         return list(text)
     if level == "word":
         return re.findall(r"\w+(?:'\w+)*|[^\w\s]", text)
     raise ValueError(f"level should be 'character' or 'word', got {level!r}")
+
+
+def token_list(tokens: Tensor, vocabulary_size: int | None = None, least: int = 0) -> list[int]:
+    """The token numbers as a list, if they are a 1-D tensor of at least so many integers from 0 to below V."""
+    if not isinstance(tokens, Tensor) or tokens.dim() != 1 or tokens.dtype not in (torch.int64, torch.int32):
+        found = f"shape {tuple(tokens.shape)}, {tokens.dtype}" if isinstance(tokens, Tensor) else type(tokens).__name__
+        raise TypeError(f"tokens should be a 1-D tensor of token numbers, as Vocabulary.encode gives them, got {found}")
+    numbers = tokens.tolist()
+    if len(numbers) < least:
+        raise ValueError(f"tokens should be at least {least}, got {len(numbers)}")
+    if vocabulary_size is not None and numbers and not 0 <= min(numbers) <= max(numbers) < vocabulary_size:
+        raise ValueError(
+            f"tokens should be numbers from 0 to below vocabulary_size={vocabulary_size}, "
+            f"got {min(numbers)} to {max(numbers)}"
+        )
+    return numbers
+
+
+def check_windows(tokens: Tensor, batch_size: int, num_steps: int) -> None:
+    """Raise TypeError or ValueError, naming the argument, unless windows can be cut from these."""
+    check_positive_int("batch_size", batch_size)
+    check_positive_int("num_steps", num_steps)
+    token_list(tokens)
 
 
 class Vocabulary:
@@ -155,6 +183,7 @@ class SequentialBatches:
     continues = True
 
     def __init__(self, tokens: Tensor, batch_size: int, num_steps: int):
+        check_windows(tokens, batch_size, num_steps)
         length = (len(tokens) - 1) // batch_size
         if length < 1:
             raise ValueError(f"tokens should be more than batch_size={batch_size}, got {len(tokens)}")
@@ -184,12 +213,14 @@ class RandomBatches:
         Pairs (inputs, targets), both of shape (T, B); a target is the token that follows its input.
 
     Raises:
-        ValueError: the text is too short for one batch. Taught in *Sequences and language models*.
+        TypeError: ``tokens`` is no 1-D tensor of integers, or a size is no int.
+        ValueError: a size is less than 1, or the text is too short for one batch. Taught in *Sequences and language models*.
     """
 
     continues = False
 
     def __init__(self, tokens: Tensor, batch_size: int, num_steps: int):
+        check_windows(tokens, batch_size, num_steps)
         if len(self._starts(tokens, num_steps)) < batch_size:
             raise ValueError(f"tokens should fill batch_size={batch_size} windows of {num_steps}, got {len(tokens)}")
         self.tokens, self.batch_size, self.num_steps = tokens, batch_size, num_steps

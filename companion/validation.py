@@ -13,9 +13,12 @@ from torch import Tensor
 
 __all__ = [
     "DtypeMismatchError",
+    "NotATensorError",
+    "StateError",
     "check_bool",
     "check_dropout",
     "check_features",
+    "check_pair",
     "check_positive_int",
     "check_proj_size",
     "check_state",
@@ -25,6 +28,14 @@ __all__ = [
 
 class DtypeMismatchError(ValueError, RuntimeError):
     """Input and weights differ in dtype. nn raises ValueError or RuntimeError, by input form; this is both."""
+
+
+class NotATensorError(AttributeError, TypeError):
+    """What should be a tensor is none. nn raises AttributeError or, where C++ is first to notice, TypeError."""
+
+
+class StateError(RuntimeError, IndexError, TypeError):
+    """An initial state of the wrong form. nn raises one of the three, by layer and input form; this is all."""
 
 
 def check_positive_int(name: str, value: Any) -> None:
@@ -63,9 +74,9 @@ def check_proj_size(proj_size: Any, hidden_size: int) -> None:
 
 
 def check_tensor(name: str, value: Any, expected: str) -> None:
-    """Raise AttributeError, as nn does when it asks a list for its dimensions, if ``value`` is no tensor."""
+    """Raise NotATensorError if ``value`` is no tensor."""
     if not isinstance(value, Tensor):
-        raise AttributeError(f"{name} should be {expected}, got a {type(value).__name__}")
+        raise NotATensorError(f"{name} should be {expected}, got a {type(value).__name__}")
 
 
 def check_features(input: Tensor, input_size: int, weight: Tensor) -> None:
@@ -81,10 +92,21 @@ def check_features(input: Tensor, input_size: int, weight: Tensor) -> None:
         )
 
 
+def check_pair(name: str, value: Any, parts: str) -> tuple[Any, Any]:
+    """Return the two parts of an LSTM's state; raise StateError, or NotATensorError, if it is no pair."""
+    if isinstance(value, Tensor):
+        raise StateError(f"{name} should be the pair {parts}, got one tensor of shape {tuple(value.shape)}")
+    if not isinstance(value, tuple | list):
+        raise NotATensorError(f"{name} should be the pair {parts}, got a {type(value).__name__}")
+    if len(value) != 2:
+        raise StateError(f"{name} should be the pair {parts}, got a {type(value).__name__} of {len(value)}")
+    return tuple(value)
+
+
 def check_state(name: str, state: Any, expected: tuple[int, ...], weight: Tensor) -> None:
-    """Raise RuntimeError unless the initial state has the expected shape and the weights' dtype."""
+    """Raise StateError unless the initial state has the expected shape and the weights' dtype."""
     check_tensor(name, state, f"a tensor of shape {expected}")
     if tuple(state.shape) != expected:
-        raise RuntimeError(f"{name} should have shape {expected}, got {tuple(state.shape)}")
+        raise StateError(f"{name} should have shape {expected}, got {tuple(state.shape)}")
     if state.dtype != weight.dtype and not torch.is_autocast_enabled(state.device.type):
-        raise RuntimeError(f"{name} should have the weights' dtype {weight.dtype}, got {state.dtype}")
+        raise StateError(f"{name} should have the weights' dtype {weight.dtype}, got {state.dtype}")
