@@ -19,8 +19,10 @@ def check_counting(tokens: Tensor, vocabulary_size: int, order: int, strength: f
             raise TypeError(f"{name} should be an int, got {value!r} of type {type(value).__name__}")
     if order < 0:
         raise ValueError(f"order should be 0 (uniform), 1 (unigram), 2 (bigram) or more, got {order}")
+    if not isinstance(strength, (int, float)):
+        raise TypeError(f"strength should be a number, got {strength!r} of type {type(strength).__name__}")
     if not 0 < strength < math.inf:
-        raise ValueError(f"strength should be a number above zero, got {strength!r}")
+        raise ValueError(f"strength should be above zero and finite, got {strength}")
     token_list(tokens, vocabulary_size)
 
 
@@ -63,7 +65,8 @@ class NGramModel:
             the counts stay the same.
 
     Raises:
-        TypeError: ``tokens`` is no 1-D tensor of integers, or ``vocabulary_size`` or ``order`` is no int.
+        TypeError: ``tokens`` is no 1-D tensor of integers, or ``vocabulary_size`` or ``order`` is no int,
+            or ``strength`` no number.
         ValueError: a token number is not below ``vocabulary_size``, or ``order`` or ``strength`` is out of its range.
 
     Source: :cite:t:`mackay1995`, with one strength for all contexts. Taught in *Sequences and language models*.
