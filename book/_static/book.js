@@ -1,0 +1,121 @@
+// What the pages do: light or dark, the contents on small screens, the place in "On this page", folded parts.
+"use strict";
+
+const root = document.documentElement;
+
+// Light, dark, or as the system: one button that goes round, its choice remembered.
+const choices = ["auto", "light", "dark"];
+const system = matchMedia("(prefers-color-scheme: dark)");
+const themeButton = document.querySelector("button.theme");
+
+function showTheme(choice) {
+  root.dataset.choice = choice;
+  root.dataset.theme = choice === "dark" || (choice === "auto" && system.matches) ? "dark" : "light";
+  const words = { auto: "as the system", light: "light", dark: "dark" };
+  themeButton.querySelector(".hidden").textContent = `Color theme: ${words[choice]}`;
+}
+
+showTheme(root.dataset.choice || "auto");
+system.addEventListener("change", () => showTheme(root.dataset.choice));
+themeButton.addEventListener("click", () => {
+  const choice = choices[(choices.indexOf(root.dataset.choice) + 1) % choices.length];
+  try {
+    localStorage.setItem("book-theme", choice);
+  } catch (error) {
+    // Storage is switched off: the choice lasts for this page.
+  }
+  showTheme(choice);
+});
+
+// The contents slide in on a small screen, and go with Escape or a touch outside.
+const menu = document.querySelector("button.menu");
+const contents = document.getElementById("contents");
+
+function showContents(open) {
+  menu.setAttribute("aria-expanded", String(open));
+  root.classList.toggle("contents-open", open);
+}
+
+menu.addEventListener("click", () => {
+  const open = menu.getAttribute("aria-expanded") !== "true";
+  showContents(open);
+  if (open) contents.querySelector("a")?.focus();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || menu.getAttribute("aria-expanded") !== "true") return;
+  showContents(false);
+  menu.focus();
+});
+document.addEventListener("click", (event) => {
+  if (!contents.contains(event.target) && !menu.contains(event.target)) showContents(false);
+});
+contents.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+
+// "/" goes to the search field, unless the reader is typing.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+  const field = [...document.querySelectorAll("form.search input")].find((input) => input.offsetParent);
+  if (!field) return;
+  event.preventDefault();
+  field.focus();
+});
+
+// On the search page, the words that were searched stay in the field.
+const words = new URLSearchParams(location.search).get("q");
+const searchField = document.querySelector("main form.search input");
+if (searchField) {
+  searchField.value = words || "";
+  searchField.focus();
+  // A browser reads no other page for a page from a disk: the results are titles then, without excerpts.
+  if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+}
+
+// Mark the section that is being read.
+const entries = new Map(
+  [...document.querySelectorAll(".on-this-page a[href^='#']")].map((link) => [link.hash.slice(1), link]),
+);
+const sections = [...entries.keys()].map((id) => document.getElementById(id)).filter(Boolean);
+
+function markSection() {
+  const passed = sections.filter((section) => section.getBoundingClientRect().top < 140);
+  const current = passed.at(-1);
+  for (const [id, link] of entries) {
+    if (current && id === current.id) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+if (sections.length) {
+  let waiting = false;
+  addEventListener("scroll", () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      markSection();
+    });
+  }, { passive: true });
+  markSection();
+}
+
+// A link to something folded opens it; print shows everything.
+function openTarget() {
+  const id = decodeURIComponent(location.hash.slice(1));
+  document.getElementById(id)?.closest("details")?.setAttribute("open", "");
+}
+
+openTarget();
+addEventListener("hashchange", openTarget);
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("article details:not([open])").forEach((details) => {
+    details.open = true;
+    details.dataset.opened = "";
+  });
+});
+addEventListener("afterprint", () => {
+  document.querySelectorAll("article details[data-opened]").forEach((details) => {
+    details.open = false;
+    delete details.dataset.opened;
+  });
+});
