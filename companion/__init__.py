@@ -8,6 +8,7 @@ from companion.decoding import generate, keep_nucleus, keep_top_k, sample_token
 from companion.language_model import LanguageModel, one_hot
 from companion.layers import GRU, LSTM, RNN, RecurrentLayer
 from companion.metrics import bits_per_character, perplexity
+from companion.ngram import NGramModel, ngrams
 from companion.steps import gru_step, lstm_step, rnn_step
 from companion.text import (
     Corpus,
@@ -48,6 +49,8 @@ __all__ = [
     "lstm_step",
     "LSTMCell",
     "next_token_loss",
+    "NGramModel",
+    "ngrams",
     "one_cycle",
     "one_hot",
     "perplexity",

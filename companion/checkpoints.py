@@ -1,5 +1,6 @@
 """Checkpoints in one safetensors file each, replaced in one step, so that a crash never leaves half of one."""
 
+import copy
 import json
 import os
 import tempfile
@@ -39,7 +40,13 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], notes: Mapp
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`save_checkpoint` wrote: tensors by name, on the CPU, and the notes.
+    """Read what :func:`save_checkpoint` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The tensors by name, on the CPU, and the notes.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -52,7 +59,7 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
             notes = json.loads((file.metadata() or {})["notes"])
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, notes
-    except (SafetensorError, KeyError) as error:
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"path should name a checkpoint written by fit, got {path} ({error})") from error
 
 
@@ -69,7 +76,17 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         RuntimeError: names or shapes of the weights differ, as ``load_state_dict`` says.
     """
     tensors, _ = load_checkpoint(path)
-    model.load_state_dict(strip_prefix(tensors, "model."))
+    load_all_or_nothing(model, strip_prefix(tensors, "model."))
+
+
+def load_all_or_nothing(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """``load_state_dict``, strictly; but where it raises it has copied the weights that fit, and here none are."""
+    before = copy.deepcopy(model.state_dict())
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError:
+        model.load_state_dict(before)
+        raise
 
 
 def strip_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

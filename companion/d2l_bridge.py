@@ -18,13 +18,16 @@ def prepare_d2l() -> bool:
     """Call this before ``from d2l import torch as d2l``. A second call does nothing.
 
     Returns:
-        Whether d2l is installed: without it there is nothing to prepare. Taught in *The GRU, twice*.
+        Whether d2l, and torchvision that it imports, are installed: without them there is nothing to prepare. Taught
+        in *The GRU, twice*.
     """
-    if importlib.util.find_spec("d2l") is None:
+    if not all(importlib.util.find_spec(name) for name in ("d2l", "torchvision")):
         return False
     try:
         import torchvision  # noqa: F401
-    except RuntimeError:  # operator torchvision::nms does not exist
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):  # "operator torchvision::nms does not exist"
+            raise
         _declare_operators()
     return True
 

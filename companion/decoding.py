@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from companion.modes import evaluation_mode
+
 __all__ = ["generate", "keep_nucleus", "keep_top_k", "sample_token"]
 
 
@@ -86,7 +88,6 @@ def sample_token(
     return rows.multinomial(1, generator=generator).view(logits.shape[:-1])
 
 
-@torch.no_grad()
 def generate(model, vocabulary, prompt, num_tokens, temperature=1.0, top_k=None, top_p=None, seed=None):
     """Let a language model write on from a prompt, one token at a time.
 
@@ -102,21 +103,20 @@ def generate(model, vocabulary, prompt, num_tokens, temperature=1.0, top_k=None,
         The prompt and what follows it, one string.
 
     Raises:
-        ValueError: the prompt is empty, or an argument of :func:`sample_token` is out of its range. Taught in
-        *The simple RNN, twice*.
+        ValueError: the prompt is empty, or another argument is out of its range. Taught in *The simple RNN, twice*.
     """
     fresh = vocabulary.encode(prompt)  # tokens the model has not read yet, (T)
     if len(fresh) == 0:
         raise ValueError("prompt should hold at least one token, got an empty one")
+    if num_tokens < 0:
+        raise ValueError(f"num_tokens should be 0 or more, got {num_tokens}")
     generator = torch.Generator()
     generator.seed() if seed is None else generator.manual_seed(seed)
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     written, state = [], None
-    for _ in range(num_tokens):
-        logits, state = model(fresh.to(device), state)  # (T, V)
-        fresh = sample_token(logits[-1:], temperature, top_k, top_p, generator)  # (1)
-        written.append(int(fresh))
-    model.train(was_training)
+    with evaluation_mode(model):
+        for _ in range(num_tokens):
+            logits, state = model(fresh.to(device), state)  # (T, V)
+            fresh = sample_token(logits[-1:], temperature, top_k, top_p, generator)  # (1)
+            written.append(int(fresh))
     return prompt + vocabulary.separator + vocabulary.decode(written)

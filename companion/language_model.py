@@ -5,11 +5,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from companion.validation import check_positive_int
+
 __all__ = ["LanguageModel", "one_hot", "output_width"]
 
 
 def output_width(layer: nn.Module) -> int:
-    """The number of features a recurrent layer outputs: S * H, or S * P with a projection."""
+    """The number of features a recurrent layer outputs.
+
+    Args:
+        layer: any recurrent layer with nn's attributes.
+
+    Returns:
+        S * H, or S * P with a projection, with S = 2 directions if bidirectional, else 1.
+    """
     directions = 2 if getattr(layer, "bidirectional", False) else 1
     return directions * (getattr(layer, "proj_size", 0) or layer.hidden_size)
 
@@ -27,6 +36,22 @@ def one_hot(vocabulary_size: int) -> nn.Embedding:
     return nn.Embedding.from_pretrained(torch.eye(vocabulary_size), freeze=True)
 
 
+def check_widths(layer: nn.Module, vocabulary_size: int, embedding: nn.Module | None, tie_weights: bool) -> None:
+    """Raise unless the embedding takes every token and gives what the layer reads, and tied weights have one shape."""
+    check_positive_int("vocabulary_size", vocabulary_size)
+    tokens = getattr(embedding, "num_embeddings", vocabulary_size)
+    if tokens != vocabulary_size:
+        raise ValueError(f"embedding should take vocabulary_size={vocabulary_size} tokens, got one for {tokens}")
+    width = getattr(embedding, "embedding_dim", layer.input_size)
+    if width != layer.input_size:
+        raise ValueError(f"embedding should give layer.input_size={layer.input_size} features, got {width}")
+    if tie_weights and output_width(layer) != width:
+        raise ValueError(
+            f"tie_weights needs a layer whose output is as wide as its input, "
+            f"got {output_width(layer)} features out of input_size={width}"
+        )
+
+
 class LanguageModel(nn.Module):
     """Embedding, recurrent layer, linear output: the probability of every next token, as logits.
 
@@ -39,15 +64,18 @@ class LanguageModel(nn.Module):
         tie_weights: use the embedding's matrix as the output's as well. Source: :cite:t:`press2017`.
 
     Raises:
-        ValueError: the embedding's width is not ``layer.input_size``; or weights are tied and the layer's output is
-            not as wide as its input. Taught in *The simple RNN, twice*.
+        TypeError: ``vocabulary_size`` is no int.
+        ValueError: ``vocabulary_size`` is less than 1; or the embedding is for another number of tokens, or its width
+            is not ``layer.input_size``; or weights are tied and the layer's output is not as wide as its input.
+
+    Taught in *The simple RNN, twice*.
     """
 
     def __init__(self, layer, vocabulary_size, embedding=None, dropout=0.0, tie_weights=False):
         super().__init__()
+        check_widths(layer, vocabulary_size, embedding, tie_weights)
         if embedding is None:
             embedding = nn.Embedding(vocabulary_size, layer.input_size)
-        _check_widths(layer, embedding, tie_weights)
         self.embedding = embedding
         self.layer = layer
         self.output = nn.Linear(output_width(layer), vocabulary_size)
@@ -67,14 +95,3 @@ class LanguageModel(nn.Module):
         """
         outputs, state = self.layer(self.dropout(self.embedding(tokens)), state)  # (T, B, H)
         return self.output(self.dropout(outputs)), state  # (T, B, V)
-
-
-def _check_widths(layer: nn.Module, embedding: nn.Module, tie_weights: bool) -> None:
-    width = getattr(embedding, "embedding_dim", layer.input_size)
-    if width != layer.input_size:
-        raise ValueError(f"embedding should give layer.input_size={layer.input_size} features, got {width}")
-    if tie_weights and output_width(layer) != width:
-        raise ValueError(
-            f"tie_weights needs a layer whose output is as wide as its input, "
-            f"got {output_width(layer)} features out of input_size={width}"
-        )

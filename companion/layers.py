@@ -72,7 +72,8 @@ class RecurrentLayer(nn.Module):
         for name, value in dict(bias=bias, batch_first=batch_first, bidirectional=bidirectional).items():
             check_bool(name, value)
         check_proj_size(proj_size, hidden_size)
-        check_dropout(dropout, num_layers)
+        has_own_constructor = type(self).__init__ is not RecurrentLayer.__init__
+        check_dropout(dropout, num_layers, stacklevel=4 if has_own_constructor else 3)
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -272,6 +273,7 @@ class RNN(RecurrentLayer):
         bidirectional: whether to read the sequence from its end as well; outputs of both directions are concatenated.
         device: device of the weights.
         dtype: dtype of the weights.
+        proj_size: refused, as by nn: only LSTM has a projection.
 
     Shapes, errors: see :meth:`RecurrentLayer.forward`. The weights have H rows.
 
@@ -327,6 +329,7 @@ class GRU(RecurrentLayer):
         bidirectional: whether to read the sequence from its end as well; outputs of both directions are concatenated.
         device: device of the weights.
         dtype: dtype of the weights.
+        proj_size: refused, as by nn: only LSTM has a projection.
 
     Shapes, errors: see :meth:`RecurrentLayer.forward`. The weights have 3H rows: r, z, n.
 

@@ -3,7 +3,8 @@
 Every color has one meaning, everywhere in the book. The hues stay apart for color-blind eyes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -52,6 +53,15 @@ def use_style() -> None:
     plt.rcParams.update(STYLE)
 
 
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in the house style inside, and leave every other setting as it was outside."""
+    with plt.rc_context(STYLE):
+        yield
+        interactive = plt.isinteractive()
+    plt.interactive(interactive)  # a notebook's first figure turns this on: undone, no later figure would be shown
+
+
 def plot_curves(
     curves: Mapping[str, Sequence[float]],
     xlabel: str,
@@ -73,7 +83,7 @@ def plot_curves(
     Returns:
         The Axes.
     """
-    with plt.rc_context(STYLE):
+    with house_style():
         ax = ax or plt.subplots()[1]
         for name, values in curves.items():
             color = {"color": COLORS[name]} if name in COLORS else {}
@@ -99,7 +109,7 @@ def plot_bars(values: Mapping[str, float], xlabel: str, highlight: str | None = 
     Returns:
         The Axes.
     """
-    with plt.rc_context(STYLE):
+    with house_style():
         ax = ax or plt.subplots()[1]
         names = list(values)
         colors = [COLORS["state"] if name == highlight else COLORS["baseline"] for name in names]
@@ -137,7 +147,7 @@ def plot_heatmap(
     """
     values = matrix.detach().cpu().numpy() if isinstance(matrix, torch.Tensor) else np.asarray(matrix)
     limit = limit if limit is not None else float(np.abs(values).max())
-    with plt.rc_context(STYLE):
+    with house_style():
         ax = ax or plt.subplots()[1]
         image = ax.imshow(values, aspect="auto", vmin=-limit, vmax=limit, interpolation="nearest")
         ax.figure.colorbar(image, ax=ax, label=label)

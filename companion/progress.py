@@ -18,6 +18,9 @@ def progress_bar(total: int, description: str, show: bool = True) -> tqdm:
         total: how many steps there will be.
         description: what is being done.
         show: False for no bar at all.
+
+    Returns:
+        The bar, a context manager; call its ``update()`` after every step.
     """
     notebook = _live_notebook()
     watched = notebook or sys.stderr.isatty()

@@ -1,11 +1,12 @@
 """Text as numbers: corpora, vocabularies, and the batches a language model trains on."""
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from companion.validation import check_positive_int
 
 __all__ = [
     "Corpus",
+    "find_time_machine",
     "load_story",
     "load_time_machine",
     "RandomBatches",
@@ -58,16 +60,10 @@ def load_time_machine(folder: str | Path | None = None) -> Corpus:
     Raises:
         ConnectionError: the file is not in the cache and cannot be fetched. :func:`load_story` needs no network.
     """
-    import pooch
-
-    cache = pooch.utils.cache_location(pooch.os_cache("recurrent-companion"), "RECURRENT_COMPANION_DATA")
+    pooch = _import_pooch()
+    place = _time_machine_place(folder)
     try:
-        path = pooch.retrieve(
-            TIME_MACHINE_URL,
-            TIME_MACHINE_HASH,
-            fname="timemachine.txt",
-            path=folder or cache,
-        )
+        path = pooch.retrieve(TIME_MACHINE_URL, TIME_MACHINE_HASH, fname=place.name, path=place.parent)
     except (OSError, ValueError) as error:
         raise ConnectionError(
             f"The Time Machine is not in the cache and could not be fetched from {TIME_MACHINE_URL} "
@@ -76,6 +72,32 @@ def load_time_machine(folder: str | Path | None = None) -> Corpus:
     text = Path(path).read_text(encoding="utf-8")
     cut = text.rindex("\n", 0, len(text) * 9 // 10) + 1
     return Corpus(text[:cut], text[cut:])
+
+
+def find_time_machine(folder: str | Path | None = None) -> Path | None:
+    """Where *The Time Machine* lies already, its hash checked. Nothing is fetched.
+
+    Args:
+        folder: where to look, see :func:`load_time_machine`.
+
+    Returns:
+        The file's path, or None if it is not there or is another text. Taught in *The GRU, twice*.
+    """
+    place = _time_machine_place(folder)
+    return place if place.is_file() and _import_pooch().hashes.hash_matches(place, TIME_MACHINE_HASH) else None
+
+
+def _import_pooch() -> Any:
+    with warnings.catch_warnings():  # in a notebook, tqdm would warn that there is no progress bar to draw with
+        warnings.simplefilter("ignore")
+        import pooch
+    return pooch
+
+
+def _time_machine_place(folder: str | Path | None) -> Path:
+    pooch = _import_pooch()
+    cache = pooch.utils.cache_location(pooch.os_cache("recurrent-companion"), "RECURRENT_COMPANION_DATA")
+    return Path(folder or cache) / "timemachine.txt"
 
 
 def split_tokens(text: str, level: str = "character") -> list[str]:
@@ -102,11 +124,23 @@ def split_tokens(text: str, level: str = "character") -> list[str]:
     raise ValueError(f"level should be 'character' or 'word', got {level!r}")
 
 
-def token_list(tokens: Tensor, vocabulary_size: int | None = None, least: int = 0) -> list[int]:
-    """The token numbers as a list, if they are a 1-D tensor of at least so many integers from 0 to below V."""
+def check_tokens(tokens: Tensor) -> None:
+    """Raise TypeError unless the tokens are a 1-D tensor of integers."""
     if not isinstance(tokens, Tensor) or tokens.dim() != 1 or tokens.dtype not in (torch.int64, torch.int32):
         found = f"shape {tuple(tokens.shape)}, {tokens.dtype}" if isinstance(tokens, Tensor) else type(tokens).__name__
         raise TypeError(f"tokens should be a 1-D tensor of token numbers, as Vocabulary.encode gives them, got {found}")
+
+
+def check_windows(tokens: Tensor, batch_size: int, num_steps: int) -> None:
+    """Raise TypeError or ValueError, naming the argument, unless windows can be cut from these."""
+    check_tokens(tokens)
+    check_positive_int("batch_size", batch_size)
+    check_positive_int("num_steps", num_steps)
+
+
+def token_list(tokens: Tensor, vocabulary_size: int | None = None, least: int = 0) -> list[int]:
+    """The token numbers as a list, after a check: at least so many, all of them from 0 to below V."""
+    check_tokens(tokens)
     numbers = tokens.tolist()
     if len(numbers) < least:
         raise ValueError(f"tokens should be at least {least}, got {len(numbers)}")
@@ -116,13 +150,6 @@ def token_list(tokens: Tensor, vocabulary_size: int | None = None, least: int = 
             f"got {min(numbers)} to {max(numbers)}"
         )
     return numbers
-
-
-def check_windows(tokens: Tensor, batch_size: int, num_steps: int) -> None:
-    """Raise TypeError or ValueError, naming the argument, unless windows can be cut from these."""
-    check_positive_int("batch_size", batch_size)
-    check_positive_int("num_steps", num_steps)
-    token_list(tokens)
 
 
 class Vocabulary:
@@ -176,8 +203,10 @@ class SequentialBatches:
         Pairs (inputs, targets), both of shape (T, B); a target is the token that follows its input.
 
     Raises:
-        ValueError: the text is too short for that many streams. Source: :cite:t:`williams1990`. Taught in
-        *Sequences and language models*.
+        TypeError: ``tokens`` is no 1-D tensor of integers, or a size is no int.
+        ValueError: a size is less than 1, or the text is too short for that many streams.
+
+    Source: :cite:t:`williams1990`. Taught in *Sequences and language models*.
     """
 
     continues = True
@@ -214,7 +243,8 @@ class RandomBatches:
 
     Raises:
         TypeError: ``tokens`` is no 1-D tensor of integers, or a size is no int.
-        ValueError: a size is less than 1, or the text is too short for one batch. Taught in *Sequences and language models*.
+        ValueError: a size is less than 1, or the text is too short for one batch. Taught in
+        *Sequences and language models*.
     """
 
     continues = False

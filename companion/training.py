@@ -3,8 +3,9 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import asdict, dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from companion.checkpoints import load_checkpoint, save_checkpoint, strip_prefix
+from companion.checkpoints import load_all_or_nothing, load_checkpoint, save_checkpoint, strip_prefix
 from companion.metrics import perplexity
+from companion.modes import evaluation_mode
 from companion.progress import progress_bar
 
 __all__ = ["choose_device", "detach_state", "evaluate", "fit", "History", "next_token_loss", "one_cycle"]
@@ -22,7 +24,11 @@ Loss = Callable[[nn.Module, Any, Any], tuple[Tensor, Any]]
 
 
 def choose_device() -> torch.device:
-    """The best device there is: ``cuda``, else ``mps`` (Apple), else ``cpu``."""
+    """Choose where to compute.
+
+    Returns:
+        The best device there is: ``cuda``, else ``mps`` (Apple), else ``cpu``.
+    """
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -33,6 +39,9 @@ def detach_state(state: Any) -> Any:
 
     Args:
         state: a tensor, a tuple of such states, or None.
+
+    Returns:
+        The same numbers in the same form.
 
     Source: :cite:t:`williams1990`. Taught in *The simple RNN, twice*.
     """
@@ -67,7 +76,9 @@ def one_cycle(progress: float, warmup: float = 0.15) -> float:
     Returns:
         The factor, 0 to 1. Source: :cite:t:`smith2019`.
     """
-    return progress / warmup if progress < warmup else (1 - progress) / (1 - warmup)
+    if progress <= warmup:
+        return progress / warmup if warmup > 0 else 1.0
+    return (1 - progress) / (1 - warmup)
 
 
 @dataclass
@@ -114,12 +125,8 @@ def evaluate(model: nn.Module, batches: Iterable, loss: Loss = next_token_loss) 
     Returns:
         The mean loss, nats a token for the default ``loss``.
     """
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        mean = _run_epoch(model, batches, loss)
-    model.train(was_training)
-    return mean
+    with evaluation_mode(model):
+        return _run_epoch(model, batches, loss)
 
 
 def fit(
@@ -143,7 +150,7 @@ def fit(
         model: the model.
         batches: an iterable of batches, tuples of tensors whose last one holds the targets; it is read once an epoch
             and has a length. If it says ``continues = True``, the state is carried from batch to batch, detached.
-        held_out: batches to evaluate on after every epoch, never trained on.
+        held_out: batches to evaluate on after every epoch, never trained on; it has a length, too.
         epochs: how many passes over ``batches``.
         learning_rate: the peak learning rate of the default optimizer, Adam. Ignored if ``optimizer`` is given.
         optimizer: another optimizer over the model's parameters.
@@ -159,9 +166,10 @@ def fit(
         A :class:`History`, whose ``plot()`` draws it.
 
     Raises:
+        TypeError: ``batches`` or ``held_out`` has no length, as something that can be read only once.
         ValueError: ``epochs``, ``learning_rate``, ``clip`` or ``patience`` is out of range, ``patience`` comes without
-            ``held_out``, or the checkpoint belongs to another model.
-        FloatingPointError: the loss is no longer finite.
+            ``held_out``, there are no batches, or the checkpoint belongs to another model or optimizer.
+        FloatingPointError: a loss is no longer finite. The checkpoint is that of the epoch before.
 
     Adam: :cite:t:`kingma2015`. Clipping: :cite:t:`pascanu2013`. Taught in *The simple RNN, twice*.
     """
@@ -177,11 +185,11 @@ def fit(
         while len(run.history) < epochs and not run.should_stop(patience):
             start = time.perf_counter()
             step = _training_step(run, schedule, clip, epochs, len(batches), bar)
-            train = _run_epoch(model, batches, loss, step)
-            if not math.isfinite(train):
-                epoch = len(run.history) + 1
-                raise FloatingPointError(f"the loss became {train} in epoch {epoch}: lower learning_rate")
-            run.record(train, evaluate(model, held_out, loss) if held_out is not None else None, start)
+            run.record(
+                _run_epoch(model, batches, loss, step),
+                evaluate(model, held_out, loss) if held_out is not None else None,
+                time.perf_counter() - start,
+            )
             if checkpoint is not None:
                 run.save(checkpoint)
     if patience is not None:
@@ -202,6 +210,8 @@ def _run_epoch(model: nn.Module, batches: Iterable, loss: Loss, step: Callable[[
         targets = batch[-1].numel()
         total += value.detach() * targets  # stays on the device: reading it here would wait for the GPU
         count += targets
+    if count == 0:
+        raise ValueError("batches should hold at least one target, got none")
     return float(total) / count
 
 
@@ -236,11 +246,15 @@ class _Run:
         self.history = History()
         self.best_weights: dict[str, Tensor] = copy.deepcopy(model.state_dict())
 
-    def record(self, train: float, held_out: float | None, start: float) -> None:
+    def record(self, train: float, held_out: float | None, seconds: float) -> None:
+        for name, loss in {"training": train, "held-out": held_out}.items():
+            if loss is not None and not math.isfinite(loss):
+                epoch = len(self.history) + 1
+                raise FloatingPointError(f"the {name} loss became {loss} in epoch {epoch}: lower learning_rate")
         self.history.train.append(train)
         if held_out is not None:
             self.history.held_out.append(held_out)
-        self.history.seconds.append(time.perf_counter() - start)
+        self.history.seconds.append(seconds)
         if self.history.best_epoch == len(self.history) - 1:
             self.best_weights = copy.deepcopy(self.model.state_dict())
 
@@ -259,13 +273,22 @@ class _Run:
             for name, value in entries.items():
                 target = tensors if isinstance(value, Tensor) else numbers
                 target[f"optimizer.{index}.{name}"] = value
-        notes = dict(history=asdict(self.history), peaks=self.peaks, groups=state["param_groups"], numbers=numbers)
+        notes = dict(
+            history=asdict(self.history),
+            peaks=self.peaks,
+            optimizer=type(self.optimizer).__name__,
+            groups=state["param_groups"],
+            numbers=numbers,
+        )
         save_checkpoint(path, tensors, notes)
 
     def load(self, path: str | Path) -> None:
         tensors, notes = load_checkpoint(path)
+        if notes.get("optimizer") != type(self.optimizer).__name__:
+            written, given = notes.get("optimizer", "nothing known"), type(self.optimizer).__name__
+            raise ValueError(f"checkpoint {path} was written with optimizer {written}, got {given}")
         try:
-            self.model.load_state_dict(strip_prefix(tensors, "model."))
+            load_all_or_nothing(self.model, strip_prefix(tensors, "model."))
         except RuntimeError as error:
             raise ValueError(f"checkpoint {path} belongs to another model: {error}") from error
         self.best_weights = strip_prefix(tensors, "best.")
@@ -295,15 +318,18 @@ def _restore_random_states(states: dict[str, Tensor]) -> None:
 def _check_arguments(
     batches: Any, held_out: Any, epochs: Any, learning_rate: Any, clip: Any, patience: Any
 ) -> None:
+    for name, value in dict(batches=batches, held_out=batches if held_out is None else held_out).items():
+        if not isinstance(value, Sized):
+            raise TypeError(f"{name} should have a length and be read again every epoch, got a {type(value).__name__}")
+        if len(value) == 0:
+            raise ValueError(f"{name} should hold at least one batch, got none")
     if not isinstance(epochs, int) or epochs < 1:
         raise ValueError(f"epochs should be an int of at least 1, got {epochs!r}")
-    if len(batches) == 0:
-        raise ValueError("batches should hold at least one batch, got none")
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate should be greater than 0, got {learning_rate!r}")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip should be greater than 0, or None for no clipping, got {clip!r}")
+    if not isinstance(learning_rate, Real) or not learning_rate > 0:
+        raise ValueError(f"learning_rate should be a number greater than 0, got {learning_rate!r}")
+    if clip is not None and (not isinstance(clip, Real) or not clip > 0):
+        raise ValueError(f"clip should be a number greater than 0, or None for no clipping, got {clip!r}")
     if patience is not None and held_out is None:
         raise ValueError("patience needs held_out batches to watch, got held_out=None")
-    if patience is not None and patience < 1:
-        raise ValueError(f"patience should be at least 1 epoch, got {patience!r}")
+    if patience is not None and (not isinstance(patience, int) or patience < 1):
+        raise ValueError(f"patience should be an int of at least 1 epoch, got {patience!r}")

@@ -52,8 +52,8 @@ def check_bool(name: str, value: Any) -> None:
         raise TypeError(f"{name} should be a bool, got {value!r} of type {type(value).__name__}")
 
 
-def check_dropout(dropout: Any, num_layers: int) -> None:
-    """Raise ValueError if ``dropout`` is no probability; warn if there is no place where it would act."""
+def check_dropout(dropout: Any, num_layers: int, stacklevel: int) -> None:
+    """Raise ValueError if ``dropout`` is no probability; warn the caller at ``stacklevel`` if it would act nowhere."""
     if dropout is None:
         raise TypeError("dropout should be a number in [0, 1], got None")
     if isinstance(dropout, bool) or not isinstance(dropout, numbers.Number) or not 0 <= dropout <= 1:
@@ -61,7 +61,7 @@ def check_dropout(dropout: Any, num_layers: int) -> None:
     if dropout > 0 and num_layers == 1:
         warnings.warn(
             f"dropout={dropout} does nothing with num_layers=1: it acts between layers, never after the last one",
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
 
 
