@@ -7,9 +7,9 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
-import companion
 import pytest
 
+import companion
 from tests.site_pages import ROOT, addresses, automatic_requests, broken_addresses, is_outside, pages, parse, site
 
 RAW_MATHEMATICS = re.compile(r"\$\$|\\begin\{|\\\(|\\\[|\\frac|\\odot")

@@ -1,51 +1,62 @@
-"""Every exercise of the book has a folded solution, whose code runs by itself: what it needs, it imports."""
+"""Every exercise of the book has a folded solution, and its code runs where a reader runs it: after the chapter."""
 
-import contextlib
-import io
+import os
+from unittest import mock
 
 import nbformat
 import pytest
-import torch
+from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-import companion
-from tests.solutions import BOOK, NOTEBOOKS, exercise_labels, solutions
+from tests.solutions import NOTEBOOKS, ROOT, exercise_labels, solutions
 
-each_solution = pytest.mark.parametrize(
-    "solution",
-    [
-        pytest.param(solution, id=f"{path.relative_to(BOOK).as_posix()}-{solution.label}")
-        for path in NOTEBOOKS
-        for solution in solutions(path)
-        if solution.code
-    ],
+each_notebook = pytest.mark.parametrize(
+    "path", NOTEBOOKS, ids=lambda path: path.relative_to(ROOT / "book").as_posix()
 )
 
 
-def run(code):
-    """Run a solution in a namespace that holds torch and companion only; return what it printed."""
-    printed = io.StringIO()
-    namespace = {"__name__": "solution", "torch": torch, "companion": companion}
-    torch.manual_seed(0)
-    with contextlib.redirect_stdout(printed):
-        exec(compile(code, "solution", "exec"), namespace)
-    return printed.getvalue()
+def run_after_chapter(path):
+    """Run a chapter's cells and then its solutions in the same kernel; return what each solution printed or raised."""
+    notebook = nbformat.read(path, as_version=4)
+    programs = [solution for solution in solutions(path) if solution.code]
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    cells = [new_code_cell(source) for source in (*code, *(solution.code for solution in programs))]
+    client = NotebookClient(
+        new_notebook(cells=cells),
+        kernel_name="python3",
+        timeout=300,
+        allow_errors=True,
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    with mock.patch.dict(os.environ, TQDM_DISABLE="1"):
+        done = client.execute().cells[len(code) :]
+    return {solution.label: (solution.code, *read_outputs(cell)) for solution, cell in zip(programs, done, strict=True)}
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.relative_to(BOOK).as_posix())
+def read_outputs(cell):
+    """Return what a cell printed, and the error it raised ("" if none)."""
+    printed = "".join(output.text for output in cell.outputs if output.output_type == "stream")
+    raised = [f"{output.ename}: {output.evalue}" for output in cell.outputs if output.output_type == "error"]
+    return printed, "".join(raised)
+
+
+@each_notebook
 def test_every_exercise_has_one_folded_solution(path):
     labels = exercise_labels(path)
-    assert all(labels) and len(set(labels)) == len(labels)
+    assert labels and all(labels) and len(set(labels)) == len(labels)
     assert sorted(labels) == sorted(solution.label for solution in solutions(path))
     assert [solution.label for solution in solutions(path) if not solution.folded] == []
 
 
-@each_solution
-def test_solution_runs_and_passes_its_check(solution):
-    printed = run(solution.code)
-    assert "Not yet" not in printed, printed
-    if "check_" in solution.code:
-        assert printed.splitlines()[-1].startswith("Right"), printed
+@each_notebook
+def test_solutions_run_and_pass_their_checks(path):
+    faults = {}
+    for label, (code, printed, raised) in run_after_chapter(path).items():
+        wrong = "Not yet" in printed or ("check_" in code and "Right" not in printed)
+        if raised or wrong:
+            faults[label] = raised or printed
+    assert faults == {}
 
 
 # The reader of notebooks itself
@@ -87,10 +98,14 @@ def test_solutions_are_found(tmp_path):
     assert exercise_labels(path) == ["ex-double", "ex-think"]
     double, think = solutions(path)
     assert (double.label, double.folded, think.label, think.folded) == ("ex-double", True, "ex-think", False)
-    assert run(double.code) == "[2.0, 2.0]\n"
+    assert "double(torch.ones(2))" in double.code and "not code" not in double.code
     assert think.code == ""
 
 
-def test_a_solution_must_import_what_it_uses():
-    with pytest.raises(NameError, match="'nn' is not defined"):
-        run("nn.Linear(1, 1)")
+def test_a_solution_sees_the_chapter_and_a_wrong_one_is_caught(tmp_path):
+    path = tmp_path / "chapter.ipynb"
+    imports = new_code_cell("import torch")
+    nbformat.write(new_notebook(cells=[imports, new_markdown_cell(TEXT)]), path)
+    assert [outcome[1:] for outcome in run_after_chapter(path).values()] == [("[2.0, 2.0]\n", "")]
+    nbformat.write(new_notebook(cells=[imports, new_markdown_cell(TEXT.replace("x + x", "x + y"))]), path)
+    assert [outcome[1:] for outcome in run_after_chapter(path).values()] == [("", "NameError: name 'y' is not defined")]
