@@ -5,22 +5,23 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Sampler
 
 from companion.validation import check_positive_int
 
 __all__ = ["BucketSampler", "length_mask", "pad_batch"]
 
 
-def check_lengths(lengths: Tensor) -> None:
-    """Raise TypeError or ValueError unless these are the lengths of at least one sequence, none of them empty."""
+def check_lengths(lengths: Tensor, least: int = 1) -> None:
+    """Raise TypeError or ValueError unless these are the lengths of at least one sequence, none below ``least``."""
     if not isinstance(lengths, Tensor) or lengths.dim() != 1 or lengths.dtype not in (torch.int64, torch.int32):
-        found = f"shape {tuple(lengths.shape)}, {lengths.dtype}" if isinstance(lengths, Tensor) else type(lengths).__name__
+        found = type(lengths).__name__
+        if isinstance(lengths, Tensor):
+            found = f"shape {tuple(lengths.shape)}, {lengths.dtype}"
         raise TypeError(f"lengths should be a 1-D tensor of integers, got {found}")
     if len(lengths) == 0:
         raise ValueError("lengths should hold at least one length, got none")
-    if int(lengths.min()) < 1:
-        raise ValueError(f"lengths should be at least 1, got {int(lengths.min())} at index {int(lengths.argmin())}")
+    if int(lengths.min()) < least:
+        raise ValueError(f"lengths should be at least {least}, got {int(lengths.min())} at {int(lengths.argmin())}")
 
 
 def length_mask(lengths: Tensor, num_steps: int | None = None) -> Tensor:
@@ -35,14 +36,13 @@ def length_mask(lengths: Tensor, num_steps: int | None = None) -> Tensor:
 
     Raises:
         TypeError: ``lengths`` is no 1-D tensor of integers.
-        ValueError: there are no lengths, one is less than 1, or one is greater than ``num_steps``.
+        ValueError: there are no lengths, one is less than 0, or one is greater than ``num_steps``.
 
     Taught in *Variable lengths*.
     """
-    check_lengths(lengths)
+    check_lengths(lengths, least=0)
     longest = int(lengths.max())
-    if num_steps is None:
-        num_steps = longest
+    num_steps = longest if num_steps is None else num_steps
     if num_steps < longest:
         raise ValueError(f"num_steps should be at least the longest length {longest}, got {num_steps}")
     steps = torch.arange(num_steps, device=lengths.device).unsqueeze(1)  # (T, 1)
@@ -63,12 +63,12 @@ def pad_batch(examples: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor, T
         ValueError: there are no examples, or a sequence has no steps. Taught in *Variable lengths*.
     """
     sequences = [sequence for sequence, _ in examples]
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    lengths = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.long)
     check_lengths(lengths)
     return pad_sequence(sequences), lengths, torch.tensor([target for _, target in examples])
 
 
-class BucketSampler(Sampler[list[int]]):
+class BucketSampler:
     """Batches of sequences of nearly equal length, in random order; a ``batch_sampler`` for a ``DataLoader``.
 
     In every pass the sequences are shuffled and dealt into pools. Each pool is sorted by length and cut into batches,
