@@ -16,10 +16,11 @@ from urllib.parse import quote, urlsplit
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxRole
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 COLAB = "https://colab.research.google.com"
 BINDER = "https://mybinder.org"
+UNKNOWN_ADDRESS = "ADDRESS-OF-THIS-REPOSITORY"
 PROVIDERS = ("github", "gitlab")  # the hosts that Binder and Colab know
 
 
@@ -147,16 +148,30 @@ class RepositoryRole(SphinxRole):
                 return [nodes.Text("this book\N{RIGHT SINGLE QUOTATION MARK}s repository")], []
             name = "/".join(url.split("/")[-2:])
             return [nodes.reference("", name, refuri=url, internal=False)], []
-        address = url or "ADDRESS-OF-THIS-REPOSITORY"
+        address = url or UNKNOWN_ADDRESS
         name = "/".join(address.split("/")[-2:])
         text = self.text.replace("{url}", address).replace("{name}", name)
         return [nodes.literal(text, text)], []
+
+
+class RepositoryCode(SphinxDirective):
+    """``{repository-code} LANGUAGE``: a code block with the repository's address in place of {url}."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        text = "\n".join(self.content).replace("{url}", self.config.book_repository or UNKNOWN_ADDRESS)
+        block = nodes.literal_block(text, text, language=self.arguments[0])
+        self.set_source_info(block)
+        return [block]
 
 
 def setup(app: Sphinx) -> dict:
     app.add_config_value("book_repository", "", "env", types=(str,))
     app.add_config_value("book_branch", "", "html", types=(str,))
     app.add_role("repository", RepositoryRole())
+    app.add_directive("repository-code", RepositoryCode)
     app.connect("config-inited", configure, priority=100)
     app.connect("html-page-context", add_links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
