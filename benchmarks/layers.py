@@ -1,6 +1,6 @@
 """Our layers against nn's: one training pass (forward and backward), and inference. Prints time ratios.
 
-    .venv/bin/python benchmarks/layers.py [--rounds 20]
+    .venv/bin/python benchmarks/layers.py [--rounds 20] [--layers RNN GRU LSTM]
 """
 
 import argparse
@@ -41,11 +41,13 @@ def main() -> None:
     """Print one row for each layer and size: our time over nn's, below 1 is faster than nn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20, help="how many times each contestant runs")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--layers", nargs="+", choices=["RNN", "GRU", "LSTM"], default=["RNN", "GRU", "LSTM"])
+    options = parser.parse_args()
+    rounds = options.rounds
     device = companion.choose_device()
     print(f"{describe_machine(device)}; ratios of medians of {rounds} interleaved rounds, companion / nn")
     print(f"{'layer':6}{'(T, B, D, H)':22}{'training pass':>14}{'inference':>11}{'nn training, ms':>17}")
-    for kind in ("RNN", "GRU", "LSTM"):
+    for kind in options.layers:
         for T, B, D, H in SIZES:
             torch.manual_seed(0)
             theirs = getattr(nn, kind)(D, H, device=device)

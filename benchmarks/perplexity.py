@@ -52,7 +52,7 @@ def well_known_epochs(model: nn.Module, batches: SequentialBatches) -> Iterator[
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
-            total, count = total + float(loss) * targets.numel(), count + targets.numel()
+            total, count = total + loss.item() * targets.numel(), count + targets.numel()
         yield perplexity(total / count), time.perf_counter() - start
 
 

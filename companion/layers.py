@@ -8,6 +8,7 @@ Shapes: B batch, T time, D input features (``input_size``), H hidden units (``hi
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from companion.bptt import can_run_by_hand, gru_over_time, lstm_over_time, rnn_over_time
 from companion.steps import gru_step, lstm_step, rnn_step
 from companion.time_loop import State, over_packed_time, over_time
 from companion.validation import (
@@ -88,6 +90,13 @@ class RecurrentLayer(nn.Module):
         self.reset_parameters()
 
     # What a subclass provides
+
+    by_hand: Callable | None = None  # the layer over a whole sequence, with a backward pass of its own, if it has one
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "step" in vars(cls) and "by_hand" not in vars(cls):
+            cls.by_hand = None  # a new step: the backward pass it inherits is that of another one
 
     def step(self, x: Tensor, state: State, weight_hh: Tensor, bias_hh: Tensor | None, *rest: Tensor) -> State:
         """One time step of the layer, from the projected input x and the state to the next state."""
@@ -212,7 +221,11 @@ class RecurrentLayer(nn.Module):
         self, x: Tensor, state: State, layer: int, direction: int, batch_sizes: Tensor | None
     ) -> tuple[Tensor, State]:
         """One layer in one direction: all input projections in one product, then the loop over time."""
-        weight_ih, weight_hh, bias_ih, *rest = self._weights(layer, direction)
+        weights = self._weights(layer, direction)
+        if self.by_hand and batch_sizes is None and not self.proj_size and can_run_by_hand(x):
+            outputs, final = self.by_hand(x.flip(0) if direction == 1 else x, state, weights)
+            return outputs.flip(0) if direction == 1 else outputs, final
+        weight_ih, weight_hh, bias_ih, *rest = weights
         projected = F.linear(x, weight_ih, bias_ih)  # (T, B, gates * H)
         state = tuple(part.to(projected.dtype) for part in state)  # autocast may have narrowed the projection
 
@@ -308,6 +321,11 @@ class RNN(RecurrentLayer):
         (h,) = state
         return (rnn_step(x, h, weight_hh, bias_hh, self.nonlinearity),)
 
+    def by_hand(self, x: Tensor, state: State, weights: tuple[Tensor | None, ...]) -> tuple[Tensor, State]:
+        """:func:`~companion.bptt.rnn_over_time`."""
+        outputs = rnn_over_time(x, *state, *weights, self.nonlinearity)
+        return outputs, (outputs[-1],)
+
 
 class GRU(RecurrentLayer):
     r"""The gated recurrent unit, a twin of :class:`torch.nn.GRU`.
@@ -362,6 +380,11 @@ class GRU(RecurrentLayer):
         (h,) = state
         return (gru_step(x, h, weight_hh, bias_hh),)
 
+    def by_hand(self, x: Tensor, state: State, weights: tuple[Tensor | None, ...]) -> tuple[Tensor, State]:
+        """:func:`~companion.bptt.gru_over_time`."""
+        outputs = gru_over_time(x, *state, *weights)
+        return outputs, (outputs[-1],)
+
 
 class LSTM(RecurrentLayer):
     r"""The long short-term memory, a twin of :class:`torch.nn.LSTM`.
@@ -404,6 +427,11 @@ class LSTM(RecurrentLayer):
     ) -> State:
         """:func:`~companion.steps.lstm_step` on the pair (h, c)."""
         return lstm_step(x, state, weight_hh, bias_hh, weight_hr)
+
+    def by_hand(self, x: Tensor, state: State, weights: tuple[Tensor | None, ...]) -> tuple[Tensor, State]:
+        """:func:`~companion.bptt.lstm_over_time`."""
+        outputs, c = lstm_over_time(x, *state, *weights)
+        return outputs, (outputs[-1], c)
 
 
 def _refuse_projection(proj_size: Any) -> None:

@@ -23,6 +23,7 @@ ROOMS = [
     "validation",
     "steps",
     "time_loop",
+    "bptt",
     "layers",
     "cells",
     "metrics",
