@@ -65,7 +65,8 @@ def pad_batch(examples: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor, T
     sequences = [sequence for sequence, _ in examples]
     lengths = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.long)
     check_lengths(lengths)
-    return pad_sequence(sequences), lengths, torch.tensor([target for _, target in examples])
+    targets = torch.tensor([target for _, target in examples])
+    return pad_sequence(sequences), lengths, targets
 
 
 class BucketSampler:
@@ -99,8 +100,9 @@ class BucketSampler:
 
     def __iter__(self) -> Iterator[list[int]]:
         batches = []
-        for chosen in torch.randperm(len(self.lengths)).split(self.batch_size * self.pool):
-            longest_first = chosen[self.lengths[chosen].argsort(descending=True, stable=True)]
-            batches += longest_first.split(self.batch_size)
+        shuffled = torch.randperm(len(self.lengths))
+        for pool in shuffled.split(self.batch_size * self.pool):
+            order = self.lengths[pool].argsort(descending=True, stable=True)
+            batches += pool[order].split(self.batch_size)
         for number in torch.randperm(len(batches)).tolist():
             yield batches[number].tolist()

@@ -28,6 +28,7 @@ ROOMS = [
     "cells",
     "metrics",
     "text",
+    "batching",
     "ngram",
     "modes",
     "language_model",
