@@ -14,7 +14,6 @@ import torch
 __all__ = ["COLORS", "plot_bars", "plot_curves", "plot_heatmap", "use_style"]
 
 BLUE, VERMILLION, GREEN, PURPLE, GRAY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#5F6B7A"
-OCHRE, INK = "#9A7000", "black"
 
 COLORS = {
     "state": BLUE,
@@ -23,8 +22,6 @@ COLORS = {
     "update": GREEN,
     "input gate": GREEN,
     "candidate": PURPLE,
-    "output": OCHRE,
-    "cell": INK,
     "input": GRAY,
     "baseline": GRAY,
 }
