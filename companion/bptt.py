@@ -174,7 +174,7 @@ class _RNN(_Recurrence):
         for total, before, after in zip(sums, states[:-1], states[1:], strict=True):
             total.addmm_(before, transposed)
             torch.tanh(total, out=after) if nonlinearity == "tanh" else torch.clamp(total, min=0, out=after)
-        return states[1:], (states,)
+        return states[1:].clone(), (states,)  # a copy: a caller may write into the outputs
 
     @staticmethod
     def plain(nonlinearity, x, h_0, weight_ih, weight_hh, bias_ih, bias_hh):
@@ -259,7 +259,8 @@ class _LSTM(_Recurrence):
             i_f, g, o = gate[: 2 * H].sigmoid_(), gate[2 * H : 3 * H].tanh_(), gate[3 * H :].sigmoid_()
             torch.mul(i_f[H:], cells[t], out=cells[t + 1]).addcmul_(i_f[:H], g)
             torch.mul(o, torch.tanh(cells[t + 1], out=squeezed[t]), out=states[t + 1])
-        return (_rows(states[1:]), cells[-1].t().contiguous()), (gates, squeezed, states, cells)
+        last_cell = cells[-1].t().clone(memory_format=torch.contiguous_format)
+        return (_rows(states[1:]), last_cell), (gates, squeezed, states, cells)
 
     @staticmethod
     def plain(option, x, h_0, c_0, weight_ih, weight_hh, bias_ih, bias_hh):
@@ -314,8 +315,8 @@ def _room_for_states(like: Tensor, first: Tensor) -> Tensor:
 
 
 def _rows(states: Tensor) -> Tensor:
-    """(T, H, B) to (T, B, H), in one block of memory, as a caller of nn's layers finds it."""
-    return states.transpose(1, 2).contiguous()
+    """(T, H, B) to (T, B, H), in memory of its own: a caller may write into the outputs."""
+    return states.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
 def _columns(d_outputs: Tensor) -> Tensor:

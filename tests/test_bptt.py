@@ -96,6 +96,20 @@ def test_outputs_lie_in_memory_as_those_of_nn():
         assert output.is_contiguous()
 
 
+@each_kind
+@pytest.mark.parametrize("B", [1, 4])
+def test_a_caller_may_write_into_what_comes_out(kind, arguments, B):
+    torch.manual_seed(0)
+    layer, x = getattr(companion, kind)(3, 5, **arguments), torch.randn(7, B, 3)
+    gradients = []
+    for in_place in (False, True):
+        output, final = layer(x)
+        last = final[-1] if kind == "LSTM" else final
+        output, last = (output.mul_(2), last.mul_(2)) if in_place else (output * 2, last * 2)
+        gradients.append(torch.autograd.grad(output.sum() + last.sum(), list(layer.parameters())))
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
 def test_by_hand_steps_aside_where_single_operations_must_be_seen():
     x = torch.randn(4, 2, 3)
     seen = []
