@@ -53,14 +53,17 @@ def test_code_is_clean():
     assert check.returncode == 0, check.stdout
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-d2l.txt"])
+REQUIREMENTS = ["requirements.txt", "requirements-d2l.txt", "requirements-triton.txt"]
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
 def test_every_package_is_pinned(name):
     lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
     assert [line for line in lines if not re.match(r"[a-z0-9-]+==[\w.]+(; .+)?$", line)] == []
 
 
 def test_no_package_registry_is_named():
-    assert "://" not in (ROOT / "requirements.txt").read_text() + (ROOT / "requirements-d2l.txt").read_text()
+    assert not [name for name in REQUIREMENTS if "://" in (ROOT / name).read_text()]
     assert "resolved" not in (ROOT / "package-lock.json").read_text()
 
 
@@ -145,9 +148,9 @@ def set_up(monkeypatch, tmp_path):
 def test_set_up_runs_once(set_up):
     _, commands = set_up
     setup_environment.set_up_python()
-    assert commands == ["venv", "pip", "pip"]
+    assert commands == ["venv", "pip", "pip", "pip"]
     setup_environment.set_up_python()
-    assert commands == ["venv", "pip", "pip"]
+    assert commands == ["venv", "pip", "pip", "pip"]
 
 
 def test_set_up_follows_a_changed_file(set_up):
@@ -155,7 +158,16 @@ def test_set_up_follows_a_changed_file(set_up):
     setup_environment.set_up_python()
     (folder / "requirements.txt").write_text("torch==2.13.0")
     setup_environment.set_up_python()
-    assert commands == ["venv", "pip", "pip", "pip", "pip"]
+    assert commands == ["venv"] + ["pip"] * 6
+
+
+def test_the_triton_that_torch_brings_along_stays(set_up):
+    folder, commands = set_up
+    metadata = folder / ".venv" / "lib" / "python3.11" / "site-packages" / "torch-2.13.0.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text('Requires-Dist: filelock\nRequires-Dist: triton==3.8.0; platform_system == "Linux"\n')
+    setup_environment.set_up_python()
+    assert commands == ["venv", "pip", "pip"]
 
 
 def test_a_set_up_broken_off_begins_anew(set_up, monkeypatch):
@@ -170,7 +182,7 @@ def test_a_set_up_broken_off_begins_anew(set_up, monkeypatch):
         patch.setattr(setup_environment, "run", break_off)
         setup_environment.set_up_python()
     setup_environment.set_up_python()
-    assert commands == ["venv", "pip", "pip"] * 2
+    assert commands == ["venv", "pip", "pip", "pip"] * 2
 
 
 def test_an_update_without_network_leaves_the_old_packages(set_up, monkeypatch):
@@ -185,7 +197,7 @@ def test_an_update_without_network_leaves_the_old_packages(set_up, monkeypatch):
         patch.setattr(setup_environment, "run", find_no_network)
         setup_environment.set_up_python()
     setup_environment.set_up_python()
-    assert commands == ["venv", "pip", "pip", "pip", "pip"]
+    assert commands == ["venv"] + ["pip"] * 6
 
 
 def test_a_moved_folder_is_set_up_anew(set_up):
@@ -194,7 +206,7 @@ def test_a_moved_folder_is_set_up_anew(set_up):
     ready = folder / ".venv" / "ready"
     ready.write_text("/elsewhere\n" + ready.read_text().partition("\n")[2])
     setup_environment.set_up_python()
-    assert commands == ["venv", "pip", "pip"] * 2
+    assert commands == ["venv", "pip", "pip", "pip"] * 2
 
 
 # The server

@@ -10,6 +10,7 @@ is too old for the book can say so.
 
 from __future__ import print_function
 
+import glob
 import hashlib
 import os
 import re
@@ -23,7 +24,7 @@ VENV_BIN = os.path.join(ROOT, ".venv", "bin")
 VENV_PYTHON = os.path.join(VENV_BIN, "python")
 VENV_READY = os.path.join(ROOT, ".venv", "ready")
 NODE_READY = os.path.join(ROOT, "node_modules", ".ready")
-PYTHON_FILES = ("requirements.txt", "requirements-d2l.txt", "pyproject.toml")
+PYTHON_FILES = ("requirements.txt", "requirements-d2l.txt", "requirements-triton.txt", "pyproject.toml")
 NODE_FILES = ("package.json", "package-lock.json")
 
 NO_CONNECTION = re.compile(
@@ -67,12 +68,21 @@ def set_up_python():
         pip = [VENV_PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         run(pip + ["-r", "requirements.txt"])
         run(pip + ["--no-deps", "-r", "requirements-d2l.txt", "-e", "."])
+        if not torch_brings_triton():
+            run(pip + ["--no-deps", "-r", "requirements-triton.txt"])
     except Trouble:
         if before.startswith(ROOT + "\n"):
             write(VENV_READY, before)  # pip changes nothing before it has everything: the old state still holds
         raise
     write(VENV_READY, place_and_state)
     say("The Python packages are in place (%d s)." % (time.time() - begun))
+
+
+def torch_brings_triton():
+    """Whether the PyTorch in .venv is a build for GPUs, which needs one certain version of Triton."""
+    packages = os.path.join(ROOT, ".venv", "lib", "python*", "site-packages")
+    metadata = glob.glob(os.path.join(packages, "torch-*.dist-info", "METADATA"))
+    return any(re.search(r"^Requires-Dist: triton\b", read(path), re.MULTILINE) for path in metadata)
 
 
 def set_up_node():
