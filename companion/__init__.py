@@ -9,7 +9,18 @@ from companion.language_model import LanguageModel, one_hot
 from companion.layers import GRU, LSTM, RNN, RecurrentLayer
 from companion.metrics import bits_per_character, perplexity
 from companion.ngram import NGramModel, ngrams
-from companion.steps import gru_step, lstm_step, rnn_step
+from companion.probes import correlate_with, gradient_norms, record_gates, saturation, time_constants
+from companion.sru import SRU, SRUCell
+from companion.steps import gru_step, lstm_step, rnn_step, sru_step
+from companion.tagging import RestorationTags, TaggedWindows, TagScore
+from companion.tasks import (
+    adding_batches,
+    adding_loss,
+    copy_batches,
+    first_letter_batches,
+    parity_batches,
+    task_accuracy,
+)
 from companion.text import (
     Corpus,
     RandomBatches,
@@ -27,13 +38,19 @@ except PackageNotFoundError:  # the folder is on the path, but was never install
     __version__ = "0.1.0"
 
 __all__ = [
+    "adding_batches",
+    "adding_loss",
     "bits_per_character",
     "choose_device",
+    "copy_batches",
     "Corpus",
+    "correlate_with",
     "detach_state",
     "evaluate",
+    "first_letter_batches",
     "fit",
     "generate",
+    "gradient_norms",
     "GRU",
     "gru_step",
     "GRUCell",
@@ -53,15 +70,26 @@ __all__ = [
     "ngrams",
     "one_cycle",
     "one_hot",
+    "parity_batches",
     "perplexity",
     "RandomBatches",
+    "record_gates",
     "RecurrentLayer",
+    "RestorationTags",
     "RNN",
     "rnn_step",
     "RNNCell",
     "sample_token",
+    "saturation",
     "save_checkpoint",
     "SequentialBatches",
     "split_tokens",
+    "SRU",
+    "sru_step",
+    "SRUCell",
+    "TaggedWindows",
+    "TagScore",
+    "task_accuracy",
+    "time_constants",
     "Vocabulary",
 ]

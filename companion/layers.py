@@ -36,7 +36,8 @@ __all__ = ["RecurrentLayer", "RNN", "LSTM", "GRU"]
 class RecurrentLayer(nn.Module):
     """What every recurrent layer shares: weights, input forms, states, layers, directions and dropout.
 
-    A subclass sets ``num_gates``, the blocks of H rows in its weights, and defines :meth:`step`.
+    A subclass sets ``num_gates``, the blocks of H rows in its weights, and defines :meth:`step`. *A layer of your own*
+    shows how, and what else it may provide.
 
     Args:
         input_size: number of features D of the input at each time step.
@@ -107,36 +108,44 @@ class RecurrentLayer(nn.Module):
         """The width of each part of the state; the first part is what the layer outputs."""
         return (self.proj_size or self.hidden_size,)
 
+    @property
+    def extra_weights(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of weights that nn's layers lack, by name; :meth:`step` is given them last, in this order.
+
+        Taught in *A layer of your own*.
+        """
+        return {}
+
     # The weights
 
     @property
     def _num_directions(self) -> int:
         return 2 if self.bidirectional else 1
 
-    def _weight_names(self, layer: int, direction: int) -> list[str]:
-        kinds = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * self.bias + ["weight_hr"] * (self.proj_size > 0)
-        return [f"{kind}_l{layer}" + "_reverse" * direction for kind in kinds]
+    def _kinds(self, features: int) -> dict[str, tuple[int, ...]]:
+        """The weights of one direction of one layer that reads so many features: the shape of each, in nn's order."""
+        rows, width = self.num_gates * self.hidden_size, self.state_sizes[0]
+        shapes = {"weight_ih": (rows, features), "weight_hh": (rows, width)}
+        if self.bias:
+            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        if self.proj_size > 0:
+            shapes["weight_hr"] = (width, self.hidden_size)
+        return shapes | self.extra_weights
 
     def _weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Every weight's name and shape, in nn's order: by layer, then by direction."""
-        rows, width = self.num_gates * self.hidden_size, self.state_sizes[0]
         shapes = {}
         for layer in range(self.num_layers):
-            features = self.input_size if layer == 0 else width * self._num_directions
-            by_kind = {
-                "weight_ih": (rows, features),
-                "weight_hh": (rows, width),
-                "bias_ih": (rows,),
-                "bias_hh": (rows,),
-                "weight_hr": (width, self.hidden_size),
-            }
+            kinds = self._kinds(self.input_size if layer == 0 else self.state_sizes[0] * self._num_directions)
             for direction in range(self._num_directions):
-                for name in self._weight_names(layer, direction):
-                    shapes[name] = by_kind[name.split("_l")[0]]
+                shapes |= dict(zip(self._weight_names(layer, direction), kinds.values(), strict=True))
         return shapes
 
+    def _weight_names(self, layer: int, direction: int) -> list[str]:
+        return [f"{kind}_l{layer}" + "_reverse" * direction for kind in self._kinds(0)]
+
     def _weights(self, layer: int, direction: int) -> tuple[Tensor | None, ...]:
-        """weight_ih, weight_hh, bias_ih, bias_hh of one direction of one layer, and weight_hr where there is one."""
+        """weight_ih, weight_hh, bias_ih, bias_hh of one direction of one layer, and what else there is after them."""
         weights = [getattr(self, name) for name in self._weight_names(layer, direction)]
         return tuple(weights if self.bias else [*weights[:2], None, None, *weights[2:]])
 

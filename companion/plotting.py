@@ -11,7 +11,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-__all__ = ["COLORS", "plot_bars", "plot_curves", "plot_heatmap", "use_style"]
+__all__ = [
+    "COLORS",
+    "plot_bars",
+    "plot_curves",
+    "plot_gradient_norms",
+    "plot_heatmap",
+    "plot_saturation",
+    "plot_text_heat",
+    "use_style",
+]
 
 BLUE, VERMILLION, GREEN, PURPLE, GRAY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#5F6B7A"
 
@@ -145,7 +154,7 @@ def plot_heatmap(
     Returns:
         The Axes.
     """
-    values = matrix.detach().cpu().numpy() if isinstance(matrix, torch.Tensor) else np.asarray(matrix)
+    values = _numbers(matrix)
     limit = limit if limit is not None else float(np.abs(values).max())
     with house_style():
         ax = ax or plt.subplots()[1]
@@ -156,3 +165,98 @@ def plot_heatmap(
         if xticklabels is not None:
             ax.set_xticks(range(len(xticklabels)), xticklabels)
     return ax
+
+
+def plot_text_heat(
+    text: str,
+    values: Any,
+    label: str = "value",
+    width: int = 60,
+    limit: float | None = None,
+    ax: Any = None,
+) -> Any:
+    """Set a text in lines of equal length, each character on the color of its value, zero white.
+
+    Args:
+        text: the characters read; a line break is shown as ↵.
+        values: one number for each character, for instance a gate or a state of one unit.
+        label: what the numbers are, with their unit, beside the color bar.
+        width: characters in a line.
+        limit: the value of the strongest color, by default the largest magnitude of the values.
+        ax: the Axes to draw into; a new figure if None.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ValueError: ``text`` is empty, or there are not as many values as characters.
+
+    Source: :cite:t:`karpathy2015`. Taught in *Inside the gates*.
+    """
+    values = _numbers(values)
+    if not text or values.shape != (len(text),):
+        raise ValueError(f"values should be one for each of {len(text)} characters, at least 1, got {values.shape}")
+    limit = (float(np.abs(values).max()) if limit is None else limit) or 1.0
+    padded = np.append(values, [np.nan] * (-len(values) % width))
+    with house_style():
+        ax = ax or plt.subplots()[1]
+        image = ax.imshow(padded.reshape(-1, width), aspect="auto", vmin=-limit, vmax=limit, interpolation="nearest")
+        bar = ax.figure.colorbar(image, ax=ax, label=label)
+        bar.ax.set_ylim(0 if values.min() >= 0 else -limit, limit)
+        for place, (character, value) in enumerate(zip(text, values, strict=True)):
+            ink = "white" if abs(value) > 0.6 * limit else "black"
+            shown = "\u21b5" if character == "\n" else character
+            ax.text(place % width, place // width, shown, color=ink, family="monospace", ha="center", va="center")
+        ax.set_axis_off()
+    return ax
+
+
+def plot_gradient_norms(norms: Mapping[str, Any], ylabel: str = "norm of the gradient", ax: Any = None) -> Any:
+    """Draw how gradients fade, or grow, on their way back through time, on a logarithmic axis.
+
+    Args:
+        norms: by name, T numbers in the order of time, as :func:`companion.probes.gradient_norms` gives them. A name
+            in :data:`COLORS` has its color; the others take the next ones.
+        ylabel: what the norms are of.
+        ax: the Axes to draw into; a new figure if None.
+
+    Returns:
+        The Axes, with the last time step at the left, 0 steps back.
+
+    Taught in *Inside the gates*.
+    """
+    backward = {name: _numbers(values)[::-1] for name, values in norms.items()}
+    ax = plot_curves(backward, "steps back from the last", ylabel, ax=ax)
+    ax.set_yscale("log")
+    return ax
+
+
+def plot_saturation(shares: Mapping[str, tuple[Any, Any]], ax: Any = None) -> Any:
+    """Draw every unit as a circle: how often its gate is nearly open, against how often it is nearly shut.
+
+    Args:
+        shares: by the gate's name, the shares of time steps left- and right-saturated, (H) each, as
+            :func:`companion.probes.saturation` gives them. A name in :data:`COLORS` has its color.
+        ax: the Axes to draw into; a new figure if None.
+
+    Returns:
+        The Axes. No circle lies above the line from corner to corner: a gate cannot be both.
+
+    Source: :cite:t:`karpathy2015`. Taught in *Inside the gates*.
+    """
+    with house_style():
+        ax = ax or plt.subplots()[1]
+        ax.plot([0, 1], [1, 0], color=GRAY, linestyle=":", linewidth=0.8)
+        hues = iter([BLUE, VERMILLION, GREEN, PURPLE])
+        for name, (left, right) in shares.items():
+            color = COLORS[name] if name in COLORS else next(hues)
+            ax.scatter(_numbers(right), _numbers(left), s=22, facecolors="none", edgecolors=color, label=name)
+        ax.set(xlabel="share of steps nearly open", ylabel="share of steps nearly shut")
+        ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        if len(shares) > 1:
+            ax.legend()
+    return ax
+
+
+def _numbers(values: Any) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)

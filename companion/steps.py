@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["rnn_step", "gru_step", "lstm_step"]
+__all__ = ["rnn_step", "gru_step", "lstm_step", "sru_step"]
 
 
 def rnn_step(x: Tensor, h: Tensor, weight_hh: Tensor, bias_hh: Tensor | None = None, nonlinearity="tanh") -> Tensor:
@@ -96,3 +96,45 @@ def lstm_step(
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)             # keep, and write
     h = torch.sigmoid(o) * torch.tanh(c)                                    # show
     return h if weight_hr is None else F.linear(h, weight_hr), c            # (B, H) or (B, P), and (B, H)
+
+
+def sru_step(
+    x: Tensor,
+    c: Tensor,
+    weight_c: Tensor,
+    bias: Tensor | None = None,
+    highway: Tensor | None = None,
+    use_tanh: bool = False,
+) -> tuple[Tensor, Tensor]:
+    r"""One step of the simple recurrent unit. No matrix in it: every unit looks at its own past only.
+
+    .. math::
+
+        f_t &= \sigma(x_f + v_f \odot c_{t-1} + b_f) \\
+        r_t &= \sigma(x_r + v_r \odot c_{t-1} + b_r) \\
+        c_t &= f_t \odot c_{t-1} + (1 - f_t) \odot x_c \\
+        h_t &= r_t \odot g(c_t) + (1 - r_t) \odot \tilde{x}_t
+
+    Args:
+        x: the projected input without bias, its blocks candidate, forget and reset side by side, shape (B, 3H), or
+            with the highway's input as a fourth block, shape (B, 4H).
+        c: the state before this step, shape (B, H).
+        weight_c: the recurrent weights :math:`v_f` and :math:`v_r`, shape (2H).
+        bias: the biases :math:`b_f` and :math:`b_r`, shape (2H), or None for none.
+        highway: what the reset gate lets through in place of the state, :math:`\tilde{x}_t`, shape (B, H); None where
+            ``x`` brings it as its fourth block.
+        use_tanh: whether :math:`g` is the tanh; else the state is shown as it is.
+
+    Returns:
+        The output h of this step and the state c after it, shapes (B, H) and (B, H). Only c goes on to the next step.
+
+    Source: :cite:t:`lei2018`, equations 1 to 4. Taught in *The SRU, twice*.
+    """
+    candidate, x_f, x_r, *fourth = x.chunk(4 if highway is None else 3, -1)  # (B, H) each
+    highway = fourth[0] if highway is None else highway
+    v_f, v_r = weight_c.chunk(2, -1)
+    b_f, b_r = (0, 0) if bias is None else bias.chunk(2, -1)
+    f = torch.sigmoid(x_f + v_f * c + b_f)                                  # forget: near 1 keeps the old state
+    r = torch.sigmoid(x_r + v_r * c + b_r)                                  # reset: it sees the old state, too
+    c = torch.lerp(candidate, c, f)                                         # f * c + (1 - f) * candidate
+    return torch.lerp(highway, torch.tanh(c) if use_tanh else c, r), c      # r * c + (1 - r) * highway

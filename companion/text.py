@@ -230,8 +230,10 @@ class SequentialBatches:
 class RandomBatches:
     """Windows in random order: each is read from a fresh state, and no state is worth carrying.
 
-    In every pass the text is cut at a new random offset into windows that do not overlap, and these are shuffled. The
-    random numbers are torch's own: ``torch.manual_seed`` repeats them.
+    In every pass the text is cut into windows that do not overlap, and these are shuffled. The first cut falls at a new
+    random place, such that over many passes every token is read. One pass leaves out fewer than 2 T + B T tokens: some
+    at both ends, and windows that would not fill a batch. The random numbers are torch's own: ``torch.manual_seed``
+    repeats them.
 
     Args:
         tokens: the token numbers of a text, shape (N).
@@ -251,22 +253,17 @@ class RandomBatches:
 
     def __init__(self, tokens: Tensor, batch_size: int, num_steps: int):
         check_windows(tokens, batch_size, num_steps)
-        if len(self._starts(tokens, num_steps)) < batch_size:
+        self.num_windows = len(tokens) // num_steps - 1  # one fewer than fit: room for the first cut
+        if self.num_windows < batch_size:
             raise ValueError(f"tokens should fill batch_size={batch_size} windows of {num_steps}, got {len(tokens)}")
         self.tokens, self.batch_size, self.num_steps = tokens, batch_size, num_steps
 
-    @staticmethod
-    def _starts(tokens: Tensor, num_steps: int) -> range:
-        # Every window, cut at any offset below num_steps, still has a target after its last input.
-        return range(0, len(tokens) - 2 * num_steps + 1, num_steps)
-
     def __len__(self) -> int:
-        return len(self._starts(self.tokens, self.num_steps)) // self.batch_size
+        return self.num_windows // self.batch_size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        offset = int(torch.randint(self.num_steps, ()))
-        starts = torch.tensor(self._starts(self.tokens, self.num_steps)) + offset
-        starts = starts[torch.randperm(len(starts))]
+        room = len(self.tokens) - self.num_windows * self.num_steps  # from T to 2 T - 1 places
+        starts = torch.randint(room, ()) + self.num_steps * torch.randperm(self.num_windows)
         for chosen in starts[: len(self) * self.batch_size].view(-1, self.batch_size):
             positions = chosen + torch.arange(self.num_steps).unsqueeze(1)  # (T, B)
             yield self.tokens[positions], self.tokens[positions + 1]

@@ -1,5 +1,6 @@
 """Every exercise of the book has a folded solution, and its code runs where a reader runs it: after the chapter."""
 
+import importlib
 import os
 from unittest import mock
 
@@ -8,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tests.solutions import NOTEBOOKS, ROOT, exercise_labels, solutions
+from tests.solutions import NOTEBOOKS, ROOT, chapter_code, checks_called, exercise_labels, exercises, solutions
 
 each_notebook = pytest.mark.parametrize(
     "path", NOTEBOOKS, ids=lambda path: path.relative_to(ROOT / "book").as_posix()
@@ -47,6 +48,27 @@ def test_every_exercise_has_one_folded_solution(path):
     assert labels and all(labels) and len(set(labels)) == len(labels)
     assert sorted(labels) == sorted(solution.label for solution in solutions(path))
     assert [solution.label for solution in solutions(path) if not solution.folded] == []
+
+
+@each_notebook
+def test_every_exercise_that_asks_for_code_has_a_check(path):
+    """The exercise names one that its solution calls; the test below sees it pass. There is no exception."""
+    texts, before = dict(exercises(path)), chapter_code(path)
+    lacking = {}
+    for solution in solutions(path):
+        names = {name for _, name in checks_called(solution.code, before)}
+        if solution.code and not any(f"{name}(" in texts[solution.label] for name in names):
+            lacking[solution.label] = names
+    assert lacking == {}
+
+
+@each_notebook
+def test_every_check_of_a_chapter_is_used_in_it(path):
+    before = chapter_code(path)
+    called = checks_called(before).union(*(checks_called(solution.code, before) for solution in solutions(path)))
+    for module in {module for module, _ in called}:
+        names = set(importlib.import_module(f"companion.checks.{module}").__all__)
+        assert names == {name for of, name in called if of == module}
 
 
 @each_notebook
@@ -100,6 +122,23 @@ def test_solutions_are_found(tmp_path):
     assert (double.label, double.folded, think.label, think.folded) == ("ex-double", True, "ex-think", False)
     assert "double(torch.ones(2))" in double.code and "not code" not in double.code
     assert think.code == ""
+
+
+@pytest.mark.parametrize(
+    "before, code, called",
+    [
+        ("", "from companion.checks import lstm\nlstm.check_cell_states(f)", {("lstm", "check_cell_states")}),
+        ("", "from companion.checks import gru as checks\nchecks.check_half_life(f)", {("gru", "check_half_life")}),
+        ("", "from companion.checks.gru import check_half_life\ncheck_half_life(f)", {("gru", "check_half_life")}),
+        ("from companion.checks import gru", "gru.check_half_life(f)", {("gru", "check_half_life")}),
+        ("from companion.checks import gru\ngru.check_half_life(f)", "assert f(3) == 4", set()),
+        ("", "from companion.checks import lstm\nlstm.check_cell_states", set()),
+        ("", "def check_it(f): ...\ncheck_it(f)", set()),
+        ("", "", set()),
+    ],
+)
+def test_checks_are_found(before, code, called):
+    assert checks_called(code, before) == called
 
 
 def test_a_solution_sees_the_chapter_and_a_wrong_one_is_caught(tmp_path):

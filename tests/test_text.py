@@ -230,6 +230,16 @@ def test_random_batches_cover_the_text_without_overlap(extra, batch_size, num_st
     assert len(tokens) - inputs.numel() < (batch_size + 1) * num_steps  # only what fills no batch is left out
 
 
+@pytest.mark.parametrize("count", [40, 41, 47, 49])
+def test_random_batches_read_every_token_in_time(count):
+    batches = RandomBatches(torch.arange(count), batch_size=1, num_steps=10)
+    torch.manual_seed(0)
+    passes = [torch.stack([torch.stack(pair) for pair in batches]) for _ in range(300)]  # (windows, 2, T, 1)
+    inputs, targets = torch.cat(passes).unbind(1)
+    assert inputs.unique().tolist() == list(range(count - 1))
+    assert targets.unique().tolist() == list(range(1, count))
+
+
 def test_random_batches_differ_between_passes_and_repeat_with_a_seed():
     batches = RandomBatches(torch.arange(1000), 4, 10)
 

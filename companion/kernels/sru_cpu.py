@@ -1,0 +1,222 @@
+"""The SRU's recurrence fused for CPUs: one pass over memory forward, one backward, compiled by numba.
+
+PyTorch runs a step as a handful of operations, and each reads its inputs from memory and writes its result back. The
+numbers of a step are few and the same ones, so most of the time goes into the traffic. Here a block of neighboring
+units of one sequence walks through all time steps on its own. Its state stays in the processor's nearest memory, every
+input is read once, and the inner loops run over neighbors, which the compiler turns into vector instructions.
+
+Nothing is kept for the backward pass but the states. It computes the gates again, which costs less than to read them.
+
+numba is an optional extra. Everything is computed in float32; float64 is left to :mod:`~.sru_eager`.
+"""
+
+import math
+
+import numba
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+BLOCK = 128  # units that walk together: their states, gates and sums fit into the nearest cache
+SETTINGS = dict(cache=True, error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
+
+
+# exp without a call: a call in the inner loop would keep the compiler from making vectors of it
+
+
+def _exp_coefficients(degree: int) -> tuple[np.float32, ...]:
+    """Of the polynomial that is exp on [-ln 2 / 2, ln 2 / 2], lowest power first."""
+    half = math.log(2) / 2
+    series = np.polynomial.chebyshev.chebinterpolate(lambda x: np.exp(half * x), degree)
+    return tuple(np.float32(np.polynomial.chebyshev.cheb2poly(series) / half ** np.arange(degree + 1)))
+
+
+C0, C1, C2, C3, C4, C5, C6 = _exp_coefficients(6)
+ONE, HALF, LIMIT = np.float32(1), np.float32(0.5), np.float32(87)
+LOG2_E = np.float32(1 / math.log(2))
+LN_2_HIGH = np.float32(round(math.log(2) * 512) / 512)  # few digits, so that a product with a small integer is exact
+LN_2_LOW = np.float32(math.log(2) - float(LN_2_HIGH))
+
+
+@njit(inline="always", **SETTINGS)
+def _sigmoid(x):
+    """1 / (1 + exp(-x)) to 1e-7: exp(y) is 2 to the power of an integer, times exp of a small rest."""
+    y = min(max(-x, -LIMIT), LIMIT)
+    power = np.floor(y * LOG2_E + HALF)
+    rest = y - power * LN_2_HIGH - power * LN_2_LOW
+    exp_rest = C0 + rest * (C1 + rest * (C2 + rest * (C3 + rest * (C4 + rest * (C5 + rest * C6)))))
+    two_to_power = np.int32((np.int32(power) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return ONE / (ONE + exp_rest * two_to_power)
+
+
+@njit(inline="always", **SETTINGS)
+def _tanh(x):
+    return ONE - (ONE + ONE) * _sigmoid(-(x + x))
+
+
+@njit(parallel=True, **SETTINGS)
+def _forward(U, highway, first, alpha, weight_c, bias, c_0, mask, lengths, use_tanh, reverse, h, cells, c_n):
+    T, B, H = h.shape
+    blocks = (H + BLOCK - 1) // BLOCK
+    for block in prange(B * blocks):
+        b, start = block // blocks, block % blocks * BLOCK
+        stop = min(H, start + BLOCK)
+        J, steps = stop - start, lengths[b]
+        v_f, v_r = weight_c[start:stop], weight_c[H + start : H + stop]
+        b_f, b_r = bias[start:stop], bias[H + start : H + stop]
+        m = mask[b, start:stop]
+        c, r = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        for j in range(J):
+            c[j] = c_0[b, start + j]
+        for step in range(steps):
+            t = steps - 1 - step if reverse else step
+            candidate = U[t, b, start:stop]
+            x_f, x_r = U[t, b, H + start : H + stop], U[t, b, 2 * H + start : 2 * H + stop]
+            x, out, kept = highway[t, b, first + start : first + stop], h[t, b, start:stop], cells[t, b, start:stop]
+            for j in range(J):
+                f = _sigmoid(x_f[j] + v_f[j] * c[j] + b_f[j])
+                r[j] = m[j] * _sigmoid(x_r[j] + v_r[j] * c[j] + b_r[j])
+                c[j] = candidate[j] + f * (c[j] - candidate[j])
+            if use_tanh:
+                for j in range(J):
+                    out[j] = alpha * x[j] + r[j] * (_tanh(c[j]) - alpha * x[j])
+                    kept[j] = c[j]
+            else:
+                for j in range(J):
+                    out[j] = alpha * x[j] + r[j] * (c[j] - alpha * x[j])
+                    kept[j] = c[j]
+        for t in range(steps, T):
+            for j in range(start, stop):
+                h[t, b, j] = cells[t, b, j] = 0
+        for j in range(J):
+            c_n[b, start + j] = c[j]
+
+
+@njit(parallel=True, **SETTINGS)
+def _backward(
+    U, highway, first, alpha, weight_c, bias, c_0, mask, lengths, use_tanh, reverse, cells, d_h, d_c_n,
+    d_U, d_highway, d_c_0, d_weight_c, d_bias,
+):  # fmt: skip
+    T, B, H = d_h.shape
+    blocks = (H + BLOCK - 1) // BLOCK
+    for block in prange(B * blocks):
+        b, start = block // blocks, block % blocks * BLOCK
+        stop = min(H, start + BLOCK)
+        J, steps = stop - start, lengths[b]
+        v_f, v_r = weight_c[start:stop], weight_c[H + start : H + stop]
+        b_f, b_r = bias[start:stop], bias[H + start : H + stop]
+        m = mask[b, start:stop]
+        d_c, f, r = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        sums = np.zeros((4, BLOCK), np.float32)  # of the gradients of v_f, v_r, b_f, b_r
+        d_v_f, d_v_r, d_b_f, d_b_r = sums[0], sums[1], sums[2], sums[3]
+        for j in range(J):
+            d_c[j] = d_c_n[b, start + j]
+        for step in range(steps):
+            t = step if reverse else steps - 1 - step
+            earlier = t + 1 if reverse else t - 1
+            candidate = U[t, b, start:stop]
+            x_f, x_r = U[t, b, H + start : H + stop], U[t, b, 2 * H + start : 2 * H + stop]
+            x, d_out = highway[t, b, first + start : first + stop], d_h[t, b, start:stop]
+            after = cells[t, b, start:stop]
+            before = c_0[b, start:stop] if step == steps - 1 else cells[earlier, b, start:stop]
+            d_candidate = d_U[t, b, start:stop]
+            d_f, d_r = d_U[t, b, H + start : H + stop], d_U[t, b, 2 * H + start : 2 * H + stop]
+            d_x = d_highway[t, b, first + start : first + stop]
+            for j in range(J):
+                f[j] = _sigmoid(x_f[j] + v_f[j] * before[j] + b_f[j])
+                r[j] = _sigmoid(x_r[j] + v_r[j] * before[j] + b_r[j])
+            if use_tanh:
+                for j in range(J):
+                    shown = _tanh(after[j])
+                    d_shown = d_out[j] * m[j] * r[j]
+                    d_x[j] = alpha * (d_out[j] - d_shown)
+                    d_c[j] += d_shown * (ONE - shown * shown)
+                    d_r[j] = d_shown * (shown - alpha * x[j]) * (ONE - r[j])
+            else:
+                for j in range(J):
+                    d_shown = d_out[j] * m[j] * r[j]
+                    d_x[j] = alpha * (d_out[j] - d_shown)
+                    d_c[j] += d_shown
+                    d_r[j] = d_shown * (after[j] - alpha * x[j]) * (ONE - r[j])
+            for j in range(J):
+                d_candidate[j] = d_c[j] * (ONE - f[j])
+                d_f[j] = d_candidate[j] * (before[j] - candidate[j]) * f[j]
+                d_c[j] = d_c[j] * f[j] + d_f[j] * v_f[j] + d_r[j] * v_r[j]
+            for j in range(J):
+                d_v_f[j] += d_f[j] * before[j]
+                d_v_r[j] += d_r[j] * before[j]
+                d_b_f[j] += d_f[j]
+                d_b_r[j] += d_r[j]
+        for t in range(steps, T):
+            for j in range(start, stop):
+                d_U[t, b, j] = d_U[t, b, H + j] = d_U[t, b, 2 * H + j] = d_highway[t, b, first + j] = 0
+        for j in range(J):
+            d_c_0[b, start + j] = d_c[j]
+            d_weight_c[b, start + j], d_weight_c[b, H + start + j] = d_v_f[j], d_v_r[j]
+            d_bias[b, start + j], d_bias[b, H + start + j] = d_b_f[j], d_b_r[j]
+
+
+def _prepared(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha):
+    """The arguments as float32 arrays, what is missing replaced by what changes nothing."""
+    T, (B, H) = U.shape[0], c_0.shape
+    highway, first, alpha = (U, 3 * H, 1.0) if x is None else (x, 0, alpha)
+    bias = torch.zeros(2 * H) if bias is None else bias
+    mask = torch.ones(B, H) if dropout_mask is None else dropout_mask
+    lengths = torch.full((B,), T) if lengths is None else lengths
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    U, highway, *rest = (_array(part) for part in (U, highway, weight_c, bias, c_0, mask))
+    return U, highway, first, np.float32(alpha), *rest, lengths.long().numpy()
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().contiguous().numpy()
+
+
+def forward(
+    U: Tensor,
+    x: Tensor | None,
+    weight_c: Tensor,
+    bias: Tensor | None,
+    c_0: Tensor,
+    dropout_mask: Tensor | None,
+    lengths: Tensor | None,
+    alpha: float,
+    use_tanh: bool,
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The outputs, the last state, and the states after every step, which the backward pass needs."""
+    T, (B, H) = U.shape[0], c_0.shape
+    h, cells, c_n = (torch.empty(shape) for shape in ((T, B, H), (T, B, H), (B, H)))
+    arrays = _prepared(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha)
+    _forward(*arrays, use_tanh, reverse, h.numpy(), cells.numpy(), c_n.numpy())
+    return h.to(U.dtype), c_n.to(U.dtype), cells
+
+
+def backward(
+    U: Tensor,
+    x: Tensor | None,
+    weight_c: Tensor,
+    bias: Tensor | None,
+    c_0: Tensor,
+    dropout_mask: Tensor | None,
+    lengths: Tensor | None,
+    alpha: float,
+    use_tanh: bool,
+    reverse: bool,
+    cells: Tensor,
+    d_h: Tensor,
+    d_c_n: Tensor,
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None, Tensor]:
+    """The gradients of U, x, weight_c, bias and c_0."""
+    T, (B, H) = U.shape[0], c_0.shape
+    arrays = _prepared(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha)
+    d_U, d_c_0 = torch.empty(U.shape), torch.empty(B, H)
+    d_x = None if x is None else torch.empty(T, B, H)
+    d_weight_c, d_bias = torch.empty(B, 2 * H), torch.empty(B, 2 * H)  # a row a sequence: no two threads add to one
+    read = (_array(part) for part in (cells, d_h, d_c_n))
+    written = (part.numpy() for part in (d_U, d_U if x is None else d_x, d_c_0, d_weight_c, d_bias))
+    _backward(*arrays, use_tanh, reverse, *read, *written)
+    found = d_U, d_x, d_weight_c.sum(0), None if bias is None else d_bias.sum(0), d_c_0
+    given = U, x, weight_c, bias, c_0
+    return tuple(None if part is None else part.to(like.dtype) for part, like in zip(found, given, strict=True))
