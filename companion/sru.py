@@ -62,14 +62,11 @@ class SRU(RecurrentLayer):
         dtype: dtype of the weights.
         proj_size: refused, as by nn's GRU; the projection here is one of the input, ``projection_size``.
 
-    Shapes, errors: see :meth:`forward`. The weights of layer 0, and likewise of all others:
-
-    - ``weight_ih_l0``, rows candidate, forget, reset and, where D differs from S * H, highway: (3H or 4H, D); (3H or
-      4H, P) behind a projection.
-    - ``weight_c_l0``, :math:`v_f` and :math:`v_r`: (2H).
-    - ``bias_ih_l0``, :math:`b_f` and :math:`b_r`: (2H).
-    - ``weight_proj_l0``: (P, D), and ``layer_norm_weight_l0``, ``layer_norm_bias_l0``: (D), or (S * H) after. Both
-      directions share these; the other weights exist once more for the reverse direction, with ``_reverse``.
+    Shapes, errors: see :meth:`forward`. In every layer ``weight_ih`` has the rows candidate, forget, reset and, where
+    D differs from S * H, highway: (3H or 4H, D), or (3H or 4H, P) behind a projection; ``weight_c`` holds :math:`v_f`
+    and :math:`v_r`: (2H); ``bias_ih`` holds :math:`b_f` and :math:`b_r`: (2H). ``weight_proj`` has (P, D), and
+    ``layer_norm_weight`` and ``layer_norm_bias`` (D), or (S * H) after. Both directions share these; the other weights
+    exist once more for the reverse direction, with ``_reverse``.
 
     Source: :cite:t:`lei2018`. Taught in *The SRU, twice*.
     """

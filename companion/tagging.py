@@ -1,4 +1,4 @@
-"""Capitals and punctuation as tags, one for each character: taken away from a text, for a network to restore."""
+"""Capitals and punctuation as tags, one for each character: taken away, for a network to restore."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -39,12 +39,13 @@ class TagScore(NamedTuple):
 class RestorationTags:
     """The tags with which a text gets its capitals and its punctuation back.
 
-    A tag answers two questions about a character: is it a capital, and which mark follows it? Tag number 0 is the
-    commonest, no and none. With M marks there are 2 * (M + 1) tags, and number ``capital * (M + 1) + mark``.
+    A tag answers two questions about a character: is it a capital, and which mark follows it? Tag number 0 is
+    the commonest: no, and none. With M marks there are 2 * (M + 1) tags, and a tag's number is
+    ``capital * (M + 1) + mark``.
 
-    A text is tagged as far as tags can say it. Letters, digits, apostrophes and hyphens stay, as parts of words. White
-    space of any length is one space. All else is dropped: quotation marks, brackets, a second mark after the first, a
-    mark before the first character, and marks that are not among ``marks``.
+    A text is tagged as far as tags can say it. Letters, digits, apostrophes and hyphens stay, as parts of words.
+    White space of any length is one space. All else is dropped: quotation marks, brackets, a second mark after
+    the first, a mark before the first character, and marks that are not among ``marks``.
 
     Args:
         marks: the punctuation marks to restore, each a single character.
@@ -66,7 +67,8 @@ class RestorationTags:
             raise TypeError(f"marks should be a string of punctuation marks, got a {type(marks).__name__}")
         if not marks or len(set(marks)) < len(marks) or re.search(r"[\w\s'-]", marks):
             raise ValueError(
-                f"marks should be different punctuation marks, none of them an apostrophe or a hyphen, got {marks!r}"
+                f"marks should be different punctuation marks, none of them an apostrophe or a hyphen, "
+                f"got {marks!r}"
             )
         self.marks = marks
         self.kinds = ("capital", *marks)
@@ -111,7 +113,7 @@ class RestorationTags:
             tags: one tag number for each of its characters.
 
         Returns:
-            The text. A capital is asked of a character that has none in vain: the character stays.
+            The text. A character that has no capital stays as it is.
 
         Raises:
             TypeError: ``plain`` is no string.
@@ -122,8 +124,7 @@ class RestorationTags:
         numbers = [int(tag) for tag in tags]
         if len(numbers) != len(plain):
             raise ValueError(f"tags should be one for each of {len(plain)} characters, got {len(numbers)}")
-        if numbers and not 0 <= min(numbers) <= max(numbers) < len(self):
-            raise ValueError(f"tags should be from 0 to {len(self) - 1}, got {min(numbers)} to {max(numbers)}")
+        self._check_tags(torch.tensor(numbers, dtype=torch.long))
         pieces = []
         for character, number in zip(plain, numbers, strict=True):
             capital, mark = divmod(number, len(self.marks) + 1)
@@ -150,9 +151,8 @@ class RestorationTags:
         """
         found, present = torch.as_tensor(found), torch.as_tensor(present)
         if found.shape != present.shape:
-            raise ValueError(
-                f"found and present should have one shape, got {tuple(found.shape)} and {tuple(present.shape)}"
-            )
+            shapes = f"{tuple(found.shape)} and {tuple(present.shape)}"
+            raise ValueError(f"found and present should have one shape, got {shapes}")
         one, other = self.flags(found), self.flags(present)
         return {kind: TagScore.of(one[..., k], other[..., k]) for k, kind in enumerate(self.kinds)}
 
@@ -163,24 +163,28 @@ class RestorationTags:
             tags: tag numbers of any shape.
 
         Returns:
-            Booleans with one more dimension, ``len(kinds)``: whether it is a capital, whether a comma follows, ...
+            Booleans with one more dimension, ``len(kinds)``: a capital, a comma follows, and so on.
 
         Raises:
             ValueError: a number is no tag.
         """
-        if tags.numel() and not 0 <= int(tags.min()) <= int(tags.max()) < len(self):
-            raise ValueError(f"tags should be from 0 to {len(self) - 1}, got {int(tags.min())} to {int(tags.max())}")
+        self._check_tags(tags)
         steps = len(self.marks) + 1
         marks = torch.arange(1, steps, device=tags.device)
         capital, mark = (tags // steps).unsqueeze(-1), (tags % steps).unsqueeze(-1)
         return torch.cat([capital == 1, mark == marks], -1)
 
+    def _check_tags(self, tags: Tensor) -> None:
+        if tags.numel() and not 0 <= int(tags.min()) <= int(tags.max()) < len(self):
+            found = f"{int(tags.min())} to {int(tags.max())}"
+            raise ValueError(f"tags should be from 0 to {len(self) - 1}, got {found}")
+
 
 class TaggedWindows:
     """Windows of a tagged text in random order, batches for :func:`companion.training.fit`.
 
-    In every pass the text is cut at a new random offset into windows that do not overlap, and these are shuffled. The
-    random numbers are torch's own: ``torch.manual_seed`` repeats them.
+    In every pass the text is cut at a new random offset into windows that do not overlap, and these are shuffled.
+    The random numbers are torch's own: ``torch.manual_seed`` repeats them.
 
     Args:
         tokens: the token numbers of a text, shape (N).
@@ -193,7 +197,8 @@ class TaggedWindows:
 
     Raises:
         TypeError: ``tokens`` or ``tags`` is no 1-D tensor of integers, or a size is no int.
-        ValueError: there is not one tag for each token, a size is less than 1, or the text is too short for one batch.
+        ValueError: there is not one tag for each token, a size is less than 1, or the text is too short for one
+            batch.
 
     Taught in *Bidirectional networks, twice*.
     """
@@ -205,10 +210,12 @@ class TaggedWindows:
         if not isinstance(tags, Tensor) or tags.dtype not in (torch.int64, torch.int32):
             raise TypeError(f"tags should be a tensor of tag numbers, got {_describe(tags)}")
         if tags.shape != tokens.shape:
-            raise ValueError(f"tags should be one for each of {len(tokens)} tokens, got shape {tuple(tags.shape)}")
+            shape = tuple(tags.shape)
+            raise ValueError(f"tags should be one for each of {len(tokens)} tokens, got shape {shape}")
         self.tokens, self.tags, self.batch_size, self.num_steps = tokens, tags, batch_size, num_steps
         if len(self._starts()) < batch_size:
-            raise ValueError(f"tokens should fill batch_size={batch_size} windows of {num_steps}, got {len(tokens)}")
+            wanted = f"batch_size={batch_size} windows of {num_steps}"
+            raise ValueError(f"tokens should fill {wanted}, got {len(tokens)}")
 
     def _starts(self) -> range:
         # Every window, cut at any offset below num_steps, still lies in the text.
@@ -226,7 +233,7 @@ class TaggedWindows:
 
 
 def _is_capital(character: str) -> bool:
-    """Whether it has a small letter that leads back to it; not so the German capital sharp s, for instance."""
+    """Whether it has a small letter that leads back to it. The German capital sharp s, for instance, has none."""
     small = character.lower()
     return len(small) == 1 and small != character and small.upper() == character
 

@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 IGNORED = -100
-"""The target of a step at which nothing is asked: torch's own ``ignore_index``."""
+"""The target of a step at which nothing is asked, torch's own ``ignore_index``."""
 
 ADDING_BASELINE = 1 / 6
-"""The adding problem's mean squared error for the guess 1, whatever is read: twice the variance 1/12 of U[0, 1)."""
+"""The adding problem's mean squared error for the guess 1, whatever is read, twice the variance 1/12 of U[0, 1)."""
 
 Batches = list[tuple[Tensor, Tensor]]
 

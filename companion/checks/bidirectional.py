@@ -32,16 +32,17 @@ def _with_random_weights(layer: nn.Module) -> nn.Module:
 
 
 def _layer(kind: type, *sizes: int, **arguments: bool) -> nn.Module:
-    """A recurrent layer with such weights. Drawing its first ones leaves the reader's random numbers alone."""
+    """A recurrent layer with such weights. Drawing its first ones leaves the reader's random state alone."""
     with torch.random.fork_rng(devices=[]):
         return _with_random_weights(kind(*sizes, **arguments))
 
 
 def check_final_states(answer: Callable) -> bool:
-    """Check ``final_states(outputs, hidden_size)``: the last state of both directions side by side, (B, 2H)."""
+    """Check ``final_states(outputs, hidden_size)``: both final states side by side, (B, 2H)."""
 
     def reference(outputs: Tensor, hidden_size: int) -> Tensor:
-        return torch.stack([torch.cat([row[-1, :hidden_size], row[0, hidden_size:]]) for row in outputs.unbind(1)])
+        rows = outputs.unbind(1)
+        return torch.stack([torch.cat([row[-1, :hidden_size], row[0, hidden_size:]]) for row in rows])
 
     cases = {
         "T = 5, B = 3, H = 2": (_random(5, 3, 4), 2),
@@ -49,7 +50,9 @@ def check_final_states(answer: Callable) -> bool:
         "T = B = H = 3": (_random(3, 3, 6), 3),
         "a batch of one": (_random(4, 1, 2), 1),
     }
-    hint = "The reverse direction begins at the last step. Where does it end, and which half of the features is it?"
+    hint = (
+        "The reverse direction begins at the last step. Where does it end, and which half of the features is it?"
+    )
     return compare(answer, reference, cases, hint)
 
 
@@ -68,8 +71,8 @@ def check_count_parameters(answer: Callable) -> bool:
         "four layers, D = 100, H = 7": (100, 7, 4, True),
     }
     hint = (
-        "Three blocks of H rows, two biases each. Count one direction of one layer, given how many features it reads. "
-        "What does a layer above the first read?"
+        "Three blocks of H rows, two biases each. Count one direction of one layer, given how many features it "
+        "reads. What does a layer above the first read?"
     )
     return compare(answer, reference, cases, hint)
 
@@ -88,8 +91,8 @@ def check_top_states(answer: Callable) -> bool:
         "two layers, two directions, B = H = 2": (_random(4, 2, 2), 2),
     }
     hint = (
-        "h_n goes by layer and, within a layer, by direction: view(num_layers, -1, B, H). Reshaping (S, B, H) to "
-        "(B, S * H) at once would mix the sequences. Which axis has to move first?"
+        "h_n goes by layer and, within a layer, by direction: view(num_layers, -1, B, H). Reshaping (S, B, H) "
+        "to (B, S * H) at once would mix the sequences. Which axis has to move first?"
     )
     return compare(answer, reference, cases, hint)
 
@@ -111,7 +114,10 @@ def check_late_targets(answer: Callable) -> bool:
         "a delay longer than T": (targets, 8),
         "targets of one sequence, shape (T)": (torch.arange(5), 1),
     }
-    hint = "The first steps answer nothing, and the last targets fall out. Beware of targets[:-delay] when delay is 0."
+    hint = (
+        "The first steps answer nothing, and the last targets fall out. "
+        "Beware of targets[:-delay] when delay is 0."
+    )
     return compare(answer, reference, cases, hint)
 
 
@@ -141,14 +147,14 @@ def check_reads_ahead(answer: Callable) -> bool:
         "the state of the step before": (lambda x: torch.cat([x[:1] * 0, x[:-1]]), _random(5, 2, 2)),
     }
     hint = (
-        "For each step t ask for the gradient of outputs[t].sum() with respect to x. At which steps is it not zero, "
-        "and how far is the last of them from t?"
+        "For each step t ask for the gradient of outputs[t].sum() with respect to x. At which steps is it not "
+        "zero, and how far is the last of them from t?"
     )
     return compare(answer, reference, cases, hint)
 
 
 def check_deep_bidirectional(answer: Callable) -> bool:
-    """Check ``deep_bidirectional(pairs, x)``: a stack of bidirectional layers out of pairs of single layers."""
+    """Check ``deep_bidirectional(pairs, x)``: a bidirectional stack of pairs of single layers."""
 
     def reference(pairs: list[tuple[nn.Module, nn.Module]], x: Tensor) -> Tensor:
         for forward, reverse in pairs:
@@ -168,7 +174,7 @@ def check_deep_bidirectional(answer: Callable) -> bool:
         "three layers of LSTMs": (pairs(nn.LSTM, 3, 2, 3), _random(5, 1, 3)),
     }
     hint = (
-        "Both layers of a pair read the same sequence, the second one flipped over time, and its outputs are flipped "
-        "back. What does the next pair read?"
+        "Both layers of a pair read the same sequence, the second one flipped over time, and its outputs are "
+        "flipped back. What does the next pair read?"
     )
     return compare(answer, reference, cases, hint)

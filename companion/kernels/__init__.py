@@ -38,7 +38,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from companion.kernels.choice import fused_kernel
 from companion.kernels.sru_eager import sru_by_hand, sru_plain
+from companion.kernels.sru_fused import sru_fused, sru_operator
 
 __all__ = ["sru_recurrence"]
 
@@ -74,12 +76,19 @@ def sru_recurrence(
 
     Source: :cite:t:`lei2018`. Taught in *The SRU, twice* and *Making it fast*.
     """
-    way = sru_plain if _single_operations_must_be_seen() else sru_by_hand
-    return way(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha, use_tanh, reverse)
+    arguments = U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha, use_tanh, reverse
+    if _single_operations_must_be_seen():
+        return sru_plain(*arguments)
+    kernel = fused_kernel(U)
+    if kernel is None:
+        return sru_by_hand(*arguments)
+    if torch.compiler.is_compiling():
+        return sru_operator(*arguments)[:2]
+    return sru_fused(kernel, *arguments)
 
 
 def _single_operations_must_be_seen() -> bool:
-    """Under ``torch.compile``, the transforms of ``torch.func`` and forward-mode differentiation."""
+    """Under the transforms of ``torch.func``, forward-mode differentiation, and a compiler without a fused kernel."""
     return (
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
