@@ -43,9 +43,9 @@ class RestorationTags:
     the commonest: no, and none. With M marks there are 2 * (M + 1) tags, and a tag's number is
     ``capital * (M + 1) + mark``.
 
-    A text is tagged as far as tags can say it. Letters, digits, apostrophes and hyphens stay, as parts of words.
-    White space of any length is one space. All else is dropped: quotation marks, brackets, a second mark after
-    the first, a mark before the first character, and marks that are not among ``marks``.
+    A text is tagged as far as tags can say it. Letters, digits, apostrophes and hyphens stay, as parts of
+    words. White space of any length is one space. All else is dropped: quotation marks, brackets, a second mark
+    after the first, a mark before the first character, and marks that are not among ``marks``.
 
     Args:
         marks: the punctuation marks to restore, each a single character.
@@ -183,8 +183,8 @@ class RestorationTags:
 class TaggedWindows:
     """Windows of a tagged text in random order, batches for :func:`companion.training.fit`.
 
-    In every pass the text is cut at a new random offset into windows that do not overlap, and these are shuffled.
-    The random numbers are torch's own: ``torch.manual_seed`` repeats them.
+    In every pass the text is cut at a new random offset into windows that do not overlap, and these are
+    shuffled. The random numbers are torch's own: ``torch.manual_seed`` repeats them.
 
     Args:
         tokens: the token numbers of a text, shape (N).
@@ -197,8 +197,8 @@ class TaggedWindows:
 
     Raises:
         TypeError: ``tokens`` or ``tags`` is no 1-D tensor of integers, or a size is no int.
-        ValueError: there is not one tag for each token, a size is less than 1, or the text is too short for one
-            batch.
+        ValueError: there is not one tag for each token, a size is less than 1, or the text is too short for
+            one batch.
 
     Taught in *Bidirectional networks, twice*.
     """
@@ -233,7 +233,7 @@ class TaggedWindows:
 
 
 def _is_capital(character: str) -> bool:
-    """Whether it has a small letter that leads back to it. The German capital sharp s, for instance, has none."""
+    """Whether it has a small letter that leads back to it. The German capital sharp s has none."""
     small = character.lower()
     return len(small) == 1 and small != character and small.upper() == character
 

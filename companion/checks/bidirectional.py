@@ -51,7 +51,8 @@ def check_final_states(answer: Callable) -> bool:
         "a batch of one": (_random(4, 1, 2), 1),
     }
     hint = (
-        "The reverse direction begins at the last step. Where does it end, and which half of the features is it?"
+        "The reverse direction begins at the last step. Where does it end, and which half "
+        "of the features is it?"
     )
     return compare(answer, reference, cases, hint)
 
@@ -71,8 +72,8 @@ def check_count_parameters(answer: Callable) -> bool:
         "four layers, D = 100, H = 7": (100, 7, 4, True),
     }
     hint = (
-        "Three blocks of H rows, two biases each. Count one direction of one layer, given how many features it "
-        "reads. What does a layer above the first read?"
+        "Three blocks of H rows, two biases each. Count one direction of one layer, given how many features "
+        "it reads. What does a layer above the first read?"
     )
     return compare(answer, reference, cases, hint)
 
@@ -91,8 +92,8 @@ def check_top_states(answer: Callable) -> bool:
         "two layers, two directions, B = H = 2": (_random(4, 2, 2), 2),
     }
     hint = (
-        "h_n goes by layer and, within a layer, by direction: view(num_layers, -1, B, H). Reshaping (S, B, H) "
-        "to (B, S * H) at once would mix the sequences. Which axis has to move first?"
+        "h_n goes by layer and, within a layer, by direction: view(num_layers, -1, B, H). Reshaping "
+        "(S, B, H) to (B, S * H) at once would mix the sequences. Which axis has to move first?"
     )
     return compare(answer, reference, cases, hint)
 
@@ -147,8 +148,8 @@ def check_reads_ahead(answer: Callable) -> bool:
         "the state of the step before": (lambda x: torch.cat([x[:1] * 0, x[:-1]]), _random(5, 2, 2)),
     }
     hint = (
-        "For each step t ask for the gradient of outputs[t].sum() with respect to x. At which steps is it not "
-        "zero, and how far is the last of them from t?"
+        "For each step t ask for the gradient of outputs[t].sum() with respect to x. At which steps is it "
+        "not zero, and how far is the last of them from t?"
     )
     return compare(answer, reference, cases, hint)
 

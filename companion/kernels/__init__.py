@@ -10,6 +10,8 @@ way                        where it serves                                    ne
 :mod:`~.sru_eager`, plain  where single operations must be seen               nothing but PyTorch
 :mod:`~.sru_eager`, by     every device and dtype                             nothing but PyTorch
 hand
+:mod:`~.sru_cpu`           on a CPU, but for float64                          numba
+:mod:`~.sru_gpu`           on a CUDA device, but for float64                  Triton
 ========================== ================================================== =====================================
 
 **The contract** of every way, forward and backward. T time, B batch, H hidden units, k = 3 or 4:
@@ -40,7 +42,7 @@ from torch.autograd import forward_ad
 
 from companion.kernels.choice import fused_kernel
 from companion.kernels.sru_eager import sru_by_hand, sru_plain
-from companion.kernels.sru_fused import sru_fused, sru_operator
+from companion.kernels.sru_fused import sru_fused
 
 __all__ = ["sru_recurrence"]
 
@@ -80,15 +82,11 @@ def sru_recurrence(
     if _single_operations_must_be_seen():
         return sru_plain(*arguments)
     kernel = fused_kernel(U)
-    if kernel is None:
-        return sru_by_hand(*arguments)
-    if torch.compiler.is_compiling():
-        return sru_operator(*arguments)[:2]
-    return sru_fused(kernel, *arguments)
+    return sru_by_hand(*arguments) if kernel is None else sru_fused(kernel, *arguments)
 
 
 def _single_operations_must_be_seen() -> bool:
-    """Under the transforms of ``torch.func``, forward-mode differentiation, and a compiler without a fused kernel."""
+    """Under ``torch.compile``, the transforms of ``torch.func`` and forward-mode differentiation."""
     return (
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
