@@ -10,8 +10,8 @@ way                        where it serves                                    ne
 :mod:`~.sru_eager`, plain  where single operations must be seen               nothing but PyTorch
 :mod:`~.sru_eager`, by     every device and dtype                             nothing but PyTorch
 hand
-:mod:`~.sru_cpu`           on a CPU, but for float64                          numba
-:mod:`~.sru_gpu`           on a CUDA device, but for float64                  Triton
+``sru_cpu``                on a CPU, but for float64                          numba
+``sru_gpu``                on a CUDA device, but for float64                  Triton
 ========================== ================================================== =====================================
 
 **The contract** of every way, forward and backward. T time, B batch, H hidden units, k = 3 or 4:
