@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from companion.checks.compare import compare
 from companion.checks.inputs import random_numbers, with_random_weights
+from companion.tasks import ADDING_BASELINE, adding_batches
 
 __all__ = [
+    "check_add",
     "check_chrono",
     "check_hold_weights",
     "check_maximum_step",
@@ -169,3 +171,32 @@ def check_chrono(answer: Callable) -> bool:
         "with bias has its turn."
     )
     return compare(answer, _chrono, cases, hint, call=_chrono_properties)
+
+
+def _quality(add: Callable, inputs: Tensor) -> dict[str, str | bool]:
+    """Whether the sums are one number a sequence, and how good they are."""
+    found = torch.as_tensor(add(inputs)).detach().cpu()
+    right = (inputs[..., 0] * inputs[..., 1]).sum(0)  # (B)
+    if found.shape != right.shape:
+        return {"the shape of the sums": str(tuple(found.shape))}
+    error = float((found - right).square().mean())
+    return {
+        "the shape of the sums": str(tuple(right.shape)),
+        "a smaller error than always answering 1": error < 0.95 * ADDING_BASELINE,
+        "half of that error at most": error < ADDING_BASELINE / 2,
+    }
+
+
+def check_add(answer: Callable) -> bool:
+    """Check ``add(inputs)``: the sums that a trained model gives for sequences of 20 steps of the adding problem."""
+
+    def reference(inputs: Tensor) -> Tensor:
+        return (inputs[..., 0] * inputs[..., 1]).sum(0)
+
+    ((inputs, _),) = adding_batches(1, num_steps=20, batch_size=1000, seed=7)
+    cases = {"1,000 sequences of 20 steps": (inputs,)}
+    hint = (
+        "The sum is the last output, one number a sequence, shape (B). If it is near 1 whatever is read, "
+        "nothing has been learned: does the layer have a gate, and were there enough batches, at a high enough rate?"
+    )
+    return compare(answer, reference, cases, hint, call=_quality)
