@@ -155,7 +155,7 @@ WRONG = [
      "the weights as they were"),
     ("add", lambda inputs: torch.ones(inputs.shape[1]), "1,000 sequences", "a smaller error than always answering 1"),
     ("add", lambda inputs: inputs.prod(-1).sum(0) + 0.35, "1,000 sequences", "half of that error at most"),
-    ("add", lambda inputs: inputs.prod(-1).sum(0).unsqueeze(1), "1,000 sequences", "shape of the sums: got '(1000, 1)'"),
+    ("add", lambda inputs: inputs.prod(-1).sum(0).unsqueeze(1), "1,000 sequences", "sums: got '(1000, 1)'"),
     ("add", lambda inputs: inputs[..., 0].sum(0), "1,000 sequences", "a smaller error"),
 ]  # fmt: skip
 

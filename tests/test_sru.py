@@ -73,8 +73,8 @@ def make(case):
 # The authors' package, version 2.6.0, as it was recorded
 
 RECORDED = safe_open(Path(__file__).parent / "data" / "sru-reference.safetensors", "pt")
-RECORDED_NAMES = list(RECORDED.keys())
-RECORDED_CASES = {name: json.loads(arguments) for name, arguments in RECORDED.metadata().items()}
+RECORDED_NAMES = sorted(RECORDED.keys())  # two workers must collect the same order
+RECORDED_CASES = {name: json.loads(arguments) for name, arguments in sorted(RECORDED.metadata().items())}
 
 
 def recorded(case, start):
