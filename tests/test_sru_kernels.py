@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from companion.kernels import choice
+from companion.kernels import choice, sru_recurrence
 from companion.kernels.choice import fused_kernel
+from companion.kernels.fused import _operator, sru_by_operator, sru_fused
 from companion.kernels.sru_eager import sru_by_hand, sru_plain
-from companion.kernels.sru_fused import _operator, sru_by_operator, sru_fused
 
 GPU = torch.cuda.is_available()
 
@@ -24,7 +24,7 @@ def kernel(request):
     """Each fused kernel; the one for GPUs in Triton's interpreter where there is none."""
     if request.param == "cpu":
         pytest.importorskip("numba")
-        yield fused_kernel(torch.zeros(1))
+        yield fused_kernel("cpu", torch.float32)
         return
     pytest.importorskip("triton")
     with pytest.MonkeyPatch.context() as patch:
@@ -167,7 +167,7 @@ def test_gradients_of_gradients(kernel, device):
 
 
 def test_float64_has_no_fused_kernel():
-    assert fused_kernel(torch.zeros(1, dtype=torch.float64)) is None
+    assert fused_kernel("cpu", torch.float64) is None
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
@@ -175,9 +175,25 @@ def test_without_its_package_a_kernel_is_not_chosen(monkeypatch, device):
     monkeypatch.setitem(sys.modules, "numba", None)  # an import raises ImportError
     choice._load.cache_clear()
     try:
-        assert fused_kernel(torch.zeros(1, device=device)) is None
+        assert fused_kernel(device, torch.float32) is None
     finally:
         choice._load.cache_clear()
+
+
+@pytest.mark.parametrize("dtype, operations", [(torch.float32, 1), (torch.float64, 0)])
+def test_a_compiled_graph_holds_one_operation_a_layer_where_there_is_a_kernel(dtype, operations):
+    pytest.importorskip("numba")
+    found = []
+
+    def backend(graph, _):
+        found.extend(str(node.target) for node in graph.graph.nodes)
+        return graph
+
+    inputs = drawn(dtype=dtype, padded=True)
+    compiled = torch.compile(sru_recurrence, fullgraph=True, backend=backend)
+    assert_equal(compiled(*inputs), sru_plain(*inputs), 1e-5)
+    assert sum("companion" in name for name in found) == operations
+    compiled(*drawn(T=9, dtype=dtype, padded=True))
 
 
 @pytest.mark.parametrize("fourth, padded", [(False, False), (True, True)])
@@ -195,5 +211,5 @@ def test_the_operator_has_the_kernels_numbers():
     inputs = drawn(masked=True, padded=True)
     options = (1.3, True, True)
     found = results(sru_by_operator, inputs, options)
-    expected = results(run_with(fused_kernel(inputs[0])), inputs, options)
+    expected = results(run_with(fused_kernel("cpu", torch.float32)), inputs, options)
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))

@@ -109,6 +109,10 @@ def sru_by_operator(
     return _operator(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha, use_tanh, reverse)[:2]
 
 
+def _kernel(U: Tensor) -> ModuleType:
+    return fused_kernel(U.device.type, U.dtype)
+
+
 @torch.library.custom_op("companion::sru", mutates_args=())
 def _operator(
     U: Tensor,
@@ -123,7 +127,7 @@ def _operator(
     reverse: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The outputs, the last state, and the states after every step, by the fused kernel of U's device."""
-    return fused_kernel(U).forward(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha, use_tanh, reverse)
+    return _kernel(U).forward(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha, use_tanh, reverse)
 
 
 @_operator.register_fake
@@ -148,7 +152,7 @@ def _operator_backward(
     d_h: Tensor,
     d_c_n: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    found = fused_kernel(U).backward(
+    found = _kernel(U).backward(
         U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha, use_tanh, reverse, cells, d_h, d_c_n
     )
     return tuple(U.new_empty(0) if part is None else part for part in found)  # an operator returns tensors only
