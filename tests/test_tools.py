@@ -212,20 +212,27 @@ def test_a_moved_folder_is_set_up_anew(set_up):
 # The server
 
 
+def listen_to_interrupts():
+    """In the server: a process started in the background inherits that it ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_serve_shows_the_site(tmp_path):
     (tmp_path / "index.html").write_text("A page.")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "tools/serve.py", str(tmp_path), str(port)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=ROOT, **pipes, preexec_fn=listen_to_interrupts) as server:
         try:
             assert f"http://localhost:{port}" in server.stdout.readline()
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
                 assert page.read() == b"A page."
-        finally:
             server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=10) == 0
+            assert server.wait(timeout=10) == 0
+        finally:
+            server.kill()  # else a server that does not stop would be waited for without end
         assert server.stderr.read() == ""
 
 
