@@ -2,15 +2,26 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from companion.anatomy import blueprint, count_parameters, explain, flops_per_step, shapes
 from companion.cells import GRUCell, LSTMCell, RNNCell
 from companion.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from companion.decoding import generate, keep_nucleus, keep_top_k, sample_token
+from companion.initialization import identity_, orthogonal_, set_forget_bias
 from companion.language_model import LanguageModel, one_hot
 from companion.layers import GRU, LSTM, RNN, RecurrentLayer
 from companion.metrics import bits_per_character, perplexity
 from companion.ngram import NGramModel, ngrams
 from companion.probes import correlate_with, gradient_norms, record_gates, saturation, time_constants
+from companion.scan import (
+    MinGRU,
+    MinLSTM,
+    linear_recurrence,
+    log_space_scan,
+    parallel_scan,
+    sequential_scan,
+)
 from companion.sru import SRU, SRUCell
+from companion.states import last_valid, split_states
 from companion.steps import gru_step, lstm_step, rnn_step, sru_step
 from companion.tagging import RestorationTags, TaggedWindows, TagScore
 from companion.tasks import (
@@ -41,35 +52,47 @@ __all__ = [
     "adding_batches",
     "adding_loss",
     "bits_per_character",
+    "blueprint",
     "choose_device",
     "copy_batches",
     "Corpus",
     "correlate_with",
+    "count_parameters",
     "detach_state",
     "evaluate",
+    "explain",
     "first_letter_batches",
     "fit",
+    "flops_per_step",
     "generate",
     "gradient_norms",
     "GRU",
     "gru_step",
     "GRUCell",
     "History",
+    "identity_",
     "keep_nucleus",
     "keep_top_k",
     "LanguageModel",
+    "last_valid",
+    "linear_recurrence",
     "load_checkpoint",
     "load_story",
     "load_time_machine",
     "load_weights",
+    "log_space_scan",
     "LSTM",
     "lstm_step",
     "LSTMCell",
+    "MinGRU",
+    "MinLSTM",
     "next_token_loss",
     "NGramModel",
     "ngrams",
     "one_cycle",
     "one_hot",
+    "orthogonal_",
+    "parallel_scan",
     "parity_batches",
     "perplexity",
     "RandomBatches",
@@ -82,7 +105,11 @@ __all__ = [
     "sample_token",
     "saturation",
     "save_checkpoint",
+    "sequential_scan",
     "SequentialBatches",
+    "set_forget_bias",
+    "shapes",
+    "split_states",
     "split_tokens",
     "SRU",
     "sru_step",

@@ -28,10 +28,14 @@ ROOMS = [
     "cells",
     "kernels",
     "sru",
+    "scan",
     "metrics",
     "text",
     "tagging",
     "batching",
+    "anatomy",
+    "states",
+    "initialization",
     "ngram",
     "modes",
     "tasks",
@@ -44,6 +48,7 @@ ROOMS = [
     "training",
     "d2l_bridge",
     "checks",
+    "__main__",
 ]
 # Their names are used inside the package only, or work all alike: a sentence says enough.
 BRIEFLY_DOCUMENTED = {"validation", "checks", "kernels"}
