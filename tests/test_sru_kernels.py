@@ -5,6 +5,7 @@ Where there is no GPU, the kernel for GPUs runs in Triton's interpreter: slowly,
 
 import importlib
 import itertools
+import subprocess
 import sys
 
 import pytest
@@ -213,3 +214,20 @@ def test_the_operator_has_the_kernels_numbers():
     found = results(sru_by_operator, inputs, options)
     expected = results(run_with(fused_kernel("cpu", torch.float32)), inputs, options)
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+ONE_THREAD = """
+import sys, torch
+torch.set_num_threads(1)
+import companion
+assert "torch._dynamo" not in sys.modules and "numba" not in sys.modules, "imported too early"
+companion.SRU(3, 4)(torch.zeros(5, 2, 3))
+assert "numba" in sys.modules
+print(torch.get_num_threads())
+"""
+
+
+def test_numba_comes_late_and_leaves_torchs_threads_alone():
+    pytest.importorskip("numba")
+    done = subprocess.run([sys.executable, "-c", ONE_THREAD], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")

@@ -26,7 +26,6 @@ def fused_kernel(device_type: str, dtype: torch.dtype) -> ModuleType | None:
     return None if needs is None or dtype not in NARROW else _load(*needs)
 
 
-@torch.compiler.assume_constant_result  # a compiler asks once, and does not look at how it is found out
 def has_fused_kernel(device_type: str, dtype: torch.dtype) -> bool:
     """Whether :func:`fused_kernel` finds one: an answer that ``torch.compile`` can take as a constant.
 
@@ -38,6 +37,11 @@ def has_fused_kernel(device_type: str, dtype: torch.dtype) -> bool:
         True if there is one.
     """
     return fused_kernel(device_type, dtype) is not None
+
+
+# A compiler asks once, and does not look at how it is found out. This is torch.compiler.assume_constant_result, which as
+# a decorator would import the compiler whenever this package is imported: a second or more.
+has_fused_kernel._dynamo_marked_constant = True
 
 
 @cache

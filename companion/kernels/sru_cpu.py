@@ -164,9 +164,16 @@ def _prepared(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha):
     bias = torch.zeros(2 * H) if bias is None else bias
     mask = torch.ones(B, H) if dropout_mask is None else dropout_mask
     lengths = torch.full((B,), T) if lengths is None else lengths
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    _take_as_many_threads_as_torch()
     U, highway, *rest = (_array(part) for part in (U, highway, weight_c, bias, c_0, mask))
     return U, highway, first, np.float32(alpha), *rest, lengths.long().numpy()
+
+
+def _take_as_many_threads_as_torch() -> None:
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    if torch.get_num_threads() != threads:  # both count with OpenMP, which numba, on its first call, sets to all
+        torch.set_num_threads(threads)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
