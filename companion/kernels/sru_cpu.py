@@ -55,8 +55,7 @@ def _tanh(x):
     return ONE - (ONE + ONE) * _sigmoid(-(x + x))
 
 
-@njit(parallel=True, **SETTINGS)
-def _forward(U, highway, first, alpha, weight_c, bias, c_0, mask, lengths, use_tanh, reverse, h, cells, c_n):
+def _walk(U, highway, first, alpha, weight_c, bias, c_0, mask, lengths, use_tanh, reverse, h, cells, c_n):
     T, B, H = h.shape
     blocks = (H + BLOCK - 1) // BLOCK
     for block in prange(B * blocks):
@@ -93,8 +92,7 @@ def _forward(U, highway, first, alpha, weight_c, bias, c_0, mask, lengths, use_t
             c_n[b, start + j] = c[j]
 
 
-@njit(parallel=True, **SETTINGS)
-def _backward(
+def _walk_back(
     U, highway, first, alpha, weight_c, bias, c_0, mask, lengths, use_tanh, reverse, cells, d_h, d_c_n,
     d_U, d_highway, d_c_0, d_weight_c, d_bias,
 ):  # fmt: skip
@@ -157,6 +155,24 @@ def _backward(
             d_bias[b, start + j], d_bias[b, H + start + j] = d_b_f[j], d_b_r[j]
 
 
+# Each in two versions. One thread needs none of numba's, which would be started once, and then get in the way of torch's.
+_FORWARD, _BACKWARD = (
+    {threads: njit(parallel=threads == "many", **SETTINGS)(function) for threads in ("one", "many")}
+    for function in (_walk, _walk_back)
+)
+
+
+def _threads() -> str:
+    """Which version to run: as many threads as torch has, of which numba is told if they are more than one."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return "one"
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    if torch.get_num_threads() != threads:  # both count with OpenMP, which numba, on its first call, sets to all
+        torch.set_num_threads(threads)
+    return "many"
+
+
 def _prepared(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha):
     """The arguments as float32 arrays, what is missing replaced by what changes nothing."""
     T, (B, H) = U.shape[0], c_0.shape
@@ -164,16 +180,8 @@ def _prepared(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha):
     bias = torch.zeros(2 * H) if bias is None else bias
     mask = torch.ones(B, H) if dropout_mask is None else dropout_mask
     lengths = torch.full((B,), T) if lengths is None else lengths
-    _take_as_many_threads_as_torch()
     U, highway, *rest = (_array(part) for part in (U, highway, weight_c, bias, c_0, mask))
     return U, highway, first, np.float32(alpha), *rest, lengths.long().numpy()
-
-
-def _take_as_many_threads_as_torch() -> None:
-    threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    if torch.get_num_threads() != threads:  # both count with OpenMP, which numba, on its first call, sets to all
-        torch.set_num_threads(threads)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -196,7 +204,7 @@ def forward(
     T, (B, H) = U.shape[0], c_0.shape
     h, cells, c_n = (torch.empty(shape) for shape in ((T, B, H), (T, B, H), (B, H)))
     arrays = _prepared(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha)
-    _forward(*arrays, use_tanh, reverse, h.numpy(), cells.numpy(), c_n.numpy())
+    _FORWARD[_threads()](*arrays, use_tanh, reverse, h.numpy(), cells.numpy(), c_n.numpy())
     return h.to(U.dtype), c_n.to(U.dtype), cells
 
 
@@ -223,7 +231,7 @@ def backward(
     d_weight_c, d_bias = torch.empty(B, 2 * H), torch.empty(B, 2 * H)  # a row a sequence: no two threads add to one
     read = (_array(part) for part in (cells, d_h, d_c_n))
     written = (part.numpy() for part in (d_U, d_U if x is None else d_x, d_c_0, d_weight_c, d_bias))
-    _backward(*arrays, use_tanh, reverse, *read, *written)
+    _BACKWARD[_threads()](*arrays, use_tanh, reverse, *read, *written)
     found = d_U, d_x, d_weight_c.sum(0), None if bias is None else d_bias.sum(0), d_c_0
     given = U, x, weight_c, bias, c_0
     return tuple(None if part is None else part.to(like.dtype) for part, like in zip(found, given, strict=True))
