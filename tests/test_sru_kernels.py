@@ -154,6 +154,15 @@ def test_inputs_stay_as_they_are_and_outputs_may_be_written_into(kernel, device)
     assert not weight.grad_fn
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_without_gradients_the_numbers_are_the_same_and_nothing_is_kept(kernel, device, padded):
+    inputs = drawn(padded=padded, device=device)
+    with torch.no_grad():
+        found = sru_fused(kernel, *inputs)
+        assert kernel.forward(*inputs, 1.0, False, False, keep=False)[2] is None
+    assert all(torch.equal(one, other) for one, other in zip(found, sru_fused(kernel, *inputs), strict=True))
+
+
 def test_gradients_of_gradients(kernel, device):
     inputs = [part if part is None else part.requires_grad_() for part in drawn(3, 2, 2, device=device)]
     penalties = []

@@ -39,8 +39,8 @@ def has_fused_kernel(device_type: str, dtype: torch.dtype) -> bool:
     return fused_kernel(device_type, dtype) is not None
 
 
-# A compiler asks once, and does not look at how it is found out. This is torch.compiler.assume_constant_result, which as
-# a decorator would import the compiler whenever this package is imported: a second or more.
+# A compiler asks once, and does not look at how it is found out. This is torch.compiler.assume_constant_result, which
+# as a decorator would import the compiler whenever this package is imported: a second or more.
 has_fused_kernel._dynamo_marked_constant = True
 
 

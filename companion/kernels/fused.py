@@ -51,7 +51,10 @@ def sru_fused(
 
     Source: :cite:t:`lei2018`. Taught in *Making it fast*.
     """
-    return _Fused.apply(kernel, (alpha, use_tanh, reverse), U, x, weight_c, bias, c_0, dropout_mask, lengths)
+    inputs = U, x, weight_c, bias, c_0, dropout_mask, lengths
+    if not torch.is_grad_enabled():  # no state will be asked for again
+        return kernel.forward(*inputs, alpha, use_tanh, reverse, keep=False)[:2]
+    return _Fused.apply(kernel, (alpha, use_tanh, reverse), *inputs)
 
 
 class _Fused(Function):

@@ -1,9 +1,9 @@
 """The SRU's recurrence fused for CPUs: one pass over memory forward, one backward, compiled by numba.
 
 PyTorch runs a step as a handful of operations, and each reads its inputs from memory and writes its result back. The
-numbers of a step are few and the same ones, so most of the time goes into the traffic. Here a block of neighboring
-units of one sequence walks through all time steps on its own. Its state stays in the processor's nearest memory, every
-input is read once, and the inner loops run over neighbors, which the compiler turns into vector instructions.
+numbers of a step are few and the same ones, so most of the time goes into the traffic. Here neighboring units walk
+through all time steps together. Their states stay in the processor's own memory, every input is read once and in the
+order in which it lies there, and the inner loops run over neighbors, which the compiler turns into vector instructions.
 
 Nothing is kept for the backward pass but the states. It computes the gates again, which costs less than to read them.
 
@@ -11,6 +11,8 @@ numba is an optional extra. Everything is computed in float32; float64 is left t
 """
 
 import math
+from types import FunctionType
+from typing import Any
 
 import numba
 import numpy as np
@@ -18,7 +20,8 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-BLOCK = 128  # units that walk together: their states, gates and sums fit into the nearest cache
+BLOCK = 128  # neighboring units of a sequence: an inner loop, whose gates fit into the nearest cache
+GROUP = 32  # blocks that walk together at the most: their states and sums fit into a core's own cache
 SETTINGS = dict(cache=True, error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 
 
@@ -55,122 +58,145 @@ def _tanh(x):
     return ONE - (ONE + ONE) * _sigmoid(-(x + x))
 
 
-def _walk(U, highway, first, alpha, weight_c, bias, c_0, mask, lengths, use_tanh, reverse, h, cells, c_n):
+def _walk(
+    U, highway, first, alpha, weight_c, bias, c_0, mask, lengths, use_tanh, reverse, group_size, h, cells, c_n, keep
+):  # fmt: skip
     T, B, H = h.shape
-    blocks = (H + BLOCK - 1) // BLOCK
-    for block in prange(B * blocks):
-        b, start = block // blocks, block % blocks * BLOCK
-        stop = min(H, start + BLOCK)
-        J, steps = stop - start, lengths[b]
-        v_f, v_r = weight_c[start:stop], weight_c[H + start : H + stop]
-        b_f, b_r = bias[start:stop], bias[H + start : H + stop]
-        m = mask[b, start:stop]
-        c, r = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-        for j in range(J):
-            c[j] = c_0[b, start + j]
-        for step in range(steps):
-            t = steps - 1 - step if reverse else step
-            candidate = U[t, b, start:stop]
-            x_f, x_r = U[t, b, H + start : H + stop], U[t, b, 2 * H + start : 2 * H + stop]
-            x, out, kept = highway[t, b, first + start : first + stop], h[t, b, start:stop], cells[t, b, start:stop]
-            for j in range(J):
-                f = _sigmoid(x_f[j] + v_f[j] * c[j] + b_f[j])
-                r[j] = m[j] * _sigmoid(x_r[j] + v_r[j] * c[j] + b_r[j])
-                c[j] = candidate[j] + f * (c[j] - candidate[j])
-            if use_tanh:
+    blocks = (H + BLOCK - 1) // BLOCK  # of a sequence
+    for group in prange((B * blocks + group_size - 1) // group_size):
+        r = np.empty(BLOCK, np.float32)
+        members = range(group * group_size, min(B * blocks, (group + 1) * group_size))
+        for member in members:
+            b, start = member // blocks, member % blocks * BLOCK
+            for j in range(start, min(H, start + BLOCK)):
+                c_n[b, j] = c_0[b, j]
+        for step in range(T):
+            for member in members:
+                b, start = member // blocks, member % blocks * BLOCK
+                stop = min(H, start + BLOCK)
+                J, steps = stop - start, lengths[b]
+                if step >= steps:  # padding
+                    h[step, b, start:stop] = 0
+                    if keep:
+                        cells[step, b, start:stop] = 0
+                    continue
+                t = steps - 1 - step if reverse else step
+                v_f, v_r = weight_c[start:stop], weight_c[H + start : H + stop]
+                b_f, b_r = bias[start:stop], bias[H + start : H + stop]
+                m, c, candidate = mask[b, start:stop], c_n[b, start:stop], U[t, b, start:stop]
+                x_f, x_r = U[t, b, H + start : H + stop], U[t, b, 2 * H + start : 2 * H + stop]
+                x, out = highway[t, b, first + start : first + stop], h[t, b, start:stop]
                 for j in range(J):
-                    out[j] = alpha * x[j] + r[j] * (_tanh(c[j]) - alpha * x[j])
-                    kept[j] = c[j]
-            else:
-                for j in range(J):
-                    out[j] = alpha * x[j] + r[j] * (c[j] - alpha * x[j])
-                    kept[j] = c[j]
-        for t in range(steps, T):
-            for j in range(start, stop):
-                h[t, b, j] = cells[t, b, j] = 0
-        for j in range(J):
-            c_n[b, start + j] = c[j]
+                    f = _sigmoid(x_f[j] + v_f[j] * c[j] + b_f[j])
+                    r[j] = m[j] * _sigmoid(x_r[j] + v_r[j] * c[j] + b_r[j])
+                    c[j] = candidate[j] + f * (c[j] - candidate[j])
+                if use_tanh:
+                    for j in range(J):
+                        out[j] = alpha * x[j] + r[j] * (_tanh(c[j]) - alpha * x[j])
+                else:
+                    for j in range(J):
+                        out[j] = alpha * x[j] + r[j] * (c[j] - alpha * x[j])
+                if keep:
+                    kept = cells[t, b, start:stop]
+                    for j in range(J):
+                        kept[j] = c[j]
 
 
 def _walk_back(
-    U, highway, first, alpha, weight_c, bias, c_0, mask, lengths, use_tanh, reverse, cells, d_h, d_c_n,
+    U, highway, first, alpha, weight_c, bias, c_0, mask, lengths, use_tanh, reverse, group_size, cells, d_h, d_c_n,
     d_U, d_highway, d_c_0, d_weight_c, d_bias,
 ):  # fmt: skip
     T, B, H = d_h.shape
     blocks = (H + BLOCK - 1) // BLOCK
-    for block in prange(B * blocks):
-        b, start = block // blocks, block % blocks * BLOCK
-        stop = min(H, start + BLOCK)
-        J, steps = stop - start, lengths[b]
-        v_f, v_r = weight_c[start:stop], weight_c[H + start : H + stop]
-        b_f, b_r = bias[start:stop], bias[H + start : H + stop]
-        m = mask[b, start:stop]
-        d_c, f, r = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-        sums = np.zeros((4, BLOCK), np.float32)  # of the gradients of v_f, v_r, b_f, b_r
-        d_v_f, d_v_r, d_b_f, d_b_r = sums[0], sums[1], sums[2], sums[3]
-        for j in range(J):
-            d_c[j] = d_c_n[b, start + j]
-        for step in range(steps):
-            t = step if reverse else steps - 1 - step
-            earlier = t + 1 if reverse else t - 1
-            candidate = U[t, b, start:stop]
-            x_f, x_r = U[t, b, H + start : H + stop], U[t, b, 2 * H + start : 2 * H + stop]
-            x, d_out = highway[t, b, first + start : first + stop], d_h[t, b, start:stop]
-            after = cells[t, b, start:stop]
-            before = c_0[b, start:stop] if step == steps - 1 else cells[earlier, b, start:stop]
-            d_candidate = d_U[t, b, start:stop]
-            d_f, d_r = d_U[t, b, H + start : H + stop], d_U[t, b, 2 * H + start : 2 * H + stop]
-            d_x = d_highway[t, b, first + start : first + stop]
-            for j in range(J):
-                f[j] = _sigmoid(x_f[j] + v_f[j] * before[j] + b_f[j])
-                r[j] = _sigmoid(x_r[j] + v_r[j] * before[j] + b_r[j])
-            if use_tanh:
+    for group in prange((B * blocks + group_size - 1) // group_size):
+        f, r = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        members = range(group * group_size, min(B * blocks, (group + 1) * group_size))
+        for member in members:
+            b, start = member // blocks, member % blocks * BLOCK
+            for j in range(start, min(H, start + BLOCK)):
+                d_c_0[b, j] = d_c_n[b, j]
+                d_weight_c[b, j] = d_weight_c[b, H + j] = d_bias[b, j] = d_bias[b, H + j] = 0
+        for countdown in range(T):
+            step = T - 1 - countdown
+            for member in members:
+                b, start = member // blocks, member % blocks * BLOCK
+                stop = min(H, start + BLOCK)
+                J, steps = stop - start, lengths[b]
+                if step >= steps:  # padding
+                    for j in range(start, stop):
+                        d_U[step, b, j] = d_U[step, b, H + j] = d_U[step, b, 2 * H + j] = 0
+                        d_highway[step, b, first + j] = 0
+                    continue
+                t = steps - 1 - step if reverse else step
+                earlier = t + 1 if reverse else t - 1
+                v_f, v_r = weight_c[start:stop], weight_c[H + start : H + stop]
+                b_f, b_r = bias[start:stop], bias[H + start : H + stop]
+                m, d_c, candidate = mask[b, start:stop], d_c_0[b, start:stop], U[t, b, start:stop]
+                x_f, x_r = U[t, b, H + start : H + stop], U[t, b, 2 * H + start : 2 * H + stop]
+                x, d_out = highway[t, b, first + start : first + stop], d_h[t, b, start:stop]
+                after = cells[t, b, start:stop]
+                before = c_0[b, start:stop] if step == 0 else cells[earlier, b, start:stop]
+                d_candidate = d_U[t, b, start:stop]
+                d_f, d_r = d_U[t, b, H + start : H + stop], d_U[t, b, 2 * H + start : 2 * H + stop]
+                d_x = d_highway[t, b, first + start : first + stop]
+                d_v_f, d_v_r = d_weight_c[b, start:stop], d_weight_c[b, H + start : H + stop]
+                d_b_f, d_b_r = d_bias[b, start:stop], d_bias[b, H + start : H + stop]
                 for j in range(J):
-                    shown = _tanh(after[j])
-                    d_shown = d_out[j] * m[j] * r[j]
-                    d_x[j] = alpha * (d_out[j] - d_shown)
-                    d_c[j] += d_shown * (ONE - shown * shown)
-                    d_r[j] = d_shown * (shown - alpha * x[j]) * (ONE - r[j])
-            else:
+                    f[j] = _sigmoid(x_f[j] + v_f[j] * before[j] + b_f[j])
+                    r[j] = _sigmoid(x_r[j] + v_r[j] * before[j] + b_r[j])
+                if use_tanh:
+                    for j in range(J):
+                        shown = _tanh(after[j])
+                        d_shown = d_out[j] * m[j] * r[j]
+                        d_x[j] = alpha * (d_out[j] - d_shown)
+                        d_c[j] += d_shown * (ONE - shown * shown)
+                        d_r[j] = d_shown * (shown - alpha * x[j]) * (ONE - r[j])
+                else:
+                    for j in range(J):
+                        d_shown = d_out[j] * m[j] * r[j]
+                        d_x[j] = alpha * (d_out[j] - d_shown)
+                        d_c[j] += d_shown
+                        d_r[j] = d_shown * (after[j] - alpha * x[j]) * (ONE - r[j])
                 for j in range(J):
-                    d_shown = d_out[j] * m[j] * r[j]
-                    d_x[j] = alpha * (d_out[j] - d_shown)
-                    d_c[j] += d_shown
-                    d_r[j] = d_shown * (after[j] - alpha * x[j]) * (ONE - r[j])
-            for j in range(J):
-                d_candidate[j] = d_c[j] * (ONE - f[j])
-                d_f[j] = d_candidate[j] * (before[j] - candidate[j]) * f[j]
-                d_c[j] = d_c[j] * f[j] + d_f[j] * v_f[j] + d_r[j] * v_r[j]
-            for j in range(J):
-                d_v_f[j] += d_f[j] * before[j]
-                d_v_r[j] += d_r[j] * before[j]
-                d_b_f[j] += d_f[j]
-                d_b_r[j] += d_r[j]
-        for t in range(steps, T):
-            for j in range(start, stop):
-                d_U[t, b, j] = d_U[t, b, H + j] = d_U[t, b, 2 * H + j] = d_highway[t, b, first + j] = 0
-        for j in range(J):
-            d_c_0[b, start + j] = d_c[j]
-            d_weight_c[b, start + j], d_weight_c[b, H + start + j] = d_v_f[j], d_v_r[j]
-            d_bias[b, start + j], d_bias[b, H + start + j] = d_b_f[j], d_b_r[j]
+                    d_candidate[j] = d_c[j] * (ONE - f[j])
+                    d_f[j] = d_candidate[j] * (before[j] - candidate[j]) * f[j]
+                    d_c[j] = d_c[j] * f[j] + d_f[j] * v_f[j] + d_r[j] * v_r[j]
+                for j in range(J):
+                    d_v_f[j] += d_f[j] * before[j]
+                    d_v_r[j] += d_r[j] * before[j]
+                    d_b_f[j] += d_f[j]
+                    d_b_r[j] += d_r[j]
 
 
-# Each in two versions. One thread needs none of numba's, which would be started once, and then get in the way of torch's.
-_FORWARD, _BACKWARD = (
-    {threads: njit(parallel=threads == "many", **SETTINGS)(function) for threads in ("one", "many")}
-    for function in (_walk, _walk_back)
-)
+def _versions(function: FunctionType) -> dict[str, Any]:
+    """Compiled for one thread and for many: once started, numba's threads get in the way of torch's."""
+    versions = {}
+    for threads in ("one", "many"):
+        twin = FunctionType(function.__code__, globals(), f"{function.__name__}_{threads}")
+        twin.__qualname__ = twin.__name__  # by which numba's cache tells them apart, not by their options
+        versions[threads] = njit(parallel=threads == "many", **SETTINGS)(twin)
+    return versions
 
 
-def _threads() -> str:
-    """Which version to run: as many threads as torch has, of which numba is told if they are more than one."""
+_FORWARD, _BACKWARD = _versions(_walk), _versions(_walk_back)
+
+
+def _plan(c_0: Tensor) -> tuple[str, int]:
+    """The version to run, and how many blocks are a group: a fair share of them for each thread, within its cache."""
+    B, H = c_0.shape
+    share = math.ceil(B * math.ceil(H / BLOCK) / _threads())
+    return "one" if _threads() == 1 else "many", max(1, min(GROUP, share))
+
+
+def _threads() -> int:
+    """As many as torch has. numba is told of them if they are more than one."""
     threads = torch.get_num_threads()
     if threads == 1:
-        return "one"
+        return 1
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     if torch.get_num_threads() != threads:  # both count with OpenMP, which numba, on its first call, sets to all
         torch.set_num_threads(threads)
-    return "many"
+    return threads
 
 
 def _prepared(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha):
@@ -199,12 +225,16 @@ def forward(
     alpha: float,
     use_tanh: bool,
     reverse: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The outputs, the last state, and the states after every step, which the backward pass needs."""
+    keep: bool = True,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The outputs, the last state, and the states after every step if they are to be kept for the backward pass."""
     T, (B, H) = U.shape[0], c_0.shape
-    h, cells, c_n = (torch.empty(shape) for shape in ((T, B, H), (T, B, H), (B, H)))
+    h, c_n = torch.empty(T, B, H), torch.empty(B, H)
+    cells = torch.empty(T, B, H) if keep else None
     arrays = _prepared(U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha)
-    _FORWARD[_threads()](*arrays, use_tanh, reverse, h.numpy(), cells.numpy(), c_n.numpy())
+    version, group_size = _plan(c_0)
+    written = (part.numpy() for part in (h, cells if keep else h, c_n))
+    _FORWARD[version](*arrays, use_tanh, reverse, group_size, *written, keep)
     return h.to(U.dtype), c_n.to(U.dtype), cells
 
 
@@ -231,7 +261,8 @@ def backward(
     d_weight_c, d_bias = torch.empty(B, 2 * H), torch.empty(B, 2 * H)  # a row a sequence: no two threads add to one
     read = (_array(part) for part in (cells, d_h, d_c_n))
     written = (part.numpy() for part in (d_U, d_U if x is None else d_x, d_c_0, d_weight_c, d_bias))
-    _BACKWARD[_threads()](*arrays, use_tanh, reverse, *read, *written)
+    version, group_size = _plan(c_0)
+    _BACKWARD[version](*arrays, use_tanh, reverse, group_size, *read, *written)
     found = d_U, d_x, d_weight_c.sum(0), None if bias is None else d_bias.sum(0), d_c_0
     given = U, x, weight_c, bias, c_0
     return tuple(None if part is None else part.to(like.dtype) for part, like in zip(found, given, strict=True))

@@ -32,7 +32,7 @@ def _tanh(x):
 @triton.jit
 def _forward(
     U, highway, weight_c, bias, c_0, mask, lengths, h, cells, c_n, alpha, T, B, H,
-    BLOCKS: tl.constexpr, IN_U: tl.constexpr, USE_TANH: tl.constexpr, REVERSE: tl.constexpr,
+    KEEP: tl.constexpr, BLOCKS: tl.constexpr, IN_U: tl.constexpr, USE_TANH: tl.constexpr, REVERSE: tl.constexpr,
     HAS_BIAS: tl.constexpr, HAS_MASK: tl.constexpr, HAS_LENGTHS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     columns = B * H
@@ -74,7 +74,8 @@ def _forward(
             new = tl.where(t < steps, new, c)
             out = tl.where(t < steps, out, 0)
         c = new
-        tl.store(cells + here + column, c, valid)
+        if KEEP:
+            tl.store(cells + here + column, c, valid)
         tl.store(h + here + column, out, valid)
     tl.store(c_n + column, c, valid)
 
@@ -161,14 +162,14 @@ def _backward(
     tl.store(d_bias + row * 2 * H + H + unit, d_b_r, valid)
 
 
-def _launch(kernel, tensors, U, x, bias, c_0, dropout_mask, lengths, alpha, use_tanh, reverse):
+def _launch(kernel, tensors, U, x, bias, c_0, dropout_mask, lengths, alpha, use_tanh, reverse, **options):
     T, (B, H) = U.shape[0], c_0.shape
     if B * H == 0:
         return
     given = dict(HAS_BIAS=bias is not None, HAS_MASK=dropout_mask is not None, HAS_LENGTHS=lengths is not None)
     kernel[(triton.cdiv(B * H, BLOCK),)](
         *tensors, alpha, T, B, H, BLOCKS=U.shape[-1] // H, IN_U=x is None, USE_TANH=use_tanh, REVERSE=reverse,
-        **given, BLOCK=BLOCK,
+        **given, **options, BLOCK=BLOCK,
     )  # fmt: skip
 
 
@@ -187,13 +188,15 @@ def forward(
     alpha: float,
     use_tanh: bool,
     reverse: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The outputs, the last state, and the states after every step in float32, which the backward pass needs."""
+    keep: bool = True,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The outputs, the last state, and the states after every step, in float32, if the backward pass will need them."""
     T, B, H = *U.shape[:2], c_0.shape[-1]
     inputs = _contiguous(U, x, weight_c, bias, c_0, dropout_mask, lengths)
     h, c_n = U.new_empty(T, B, H), U.new_empty(B, H)
-    cells = U.new_empty(T, B, H, dtype=torch.float32)
-    _launch(_forward, (*inputs, h, cells, c_n), U, x, bias, c_0, dropout_mask, lengths, alpha, use_tanh, reverse)
+    cells = U.new_empty(T, B, H, dtype=torch.float32) if keep else None
+    tensors = *inputs, h, cells, c_n
+    _launch(_forward, tensors, U, x, bias, c_0, dropout_mask, lengths, alpha, use_tanh, reverse, KEEP=keep)
     return h, c_n, cells
 
 
