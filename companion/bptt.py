@@ -23,7 +23,16 @@ from torch.autograd import Function, forward_ad
 from companion.steps import gru_step, lstm_step, rnn_step
 from companion.time_loop import over_time
 
-__all__ = ["can_run_by_hand", "gru_over_time", "lstm_over_time", "rnn_over_time"]
+__all__ = ["can_run_by_hand", "gru_over_time", "is_being_transformed", "lstm_over_time", "rnn_over_time"]
+
+
+def is_being_transformed() -> bool:
+    """Whether what runs now is taken apart into its single operations, which a backward pass by hand would hide.
+
+    Returns:
+        True under the transforms of ``torch.func`` and in forward-mode differentiation.
+    """
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def can_run_by_hand(x: Tensor) -> bool:
@@ -38,8 +47,7 @@ def can_run_by_hand(x: Tensor) -> bool:
     """
     return not (
         torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
+        or is_being_transformed()
         or (x.device.type != "meta" and torch.is_autocast_enabled(x.device.type))
     )
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.steps import gru_step, lstm_step, rnn_step
-from companion.validation import check_features, check_pair, check_state, check_tensor
+from companion.validation import check_cell_size, check_features, check_pair, check_state, check_tensor
 
 __all__ = ["RNNCell", "LSTMCell", "GRUCell"]
 
@@ -31,7 +31,7 @@ class _Cell(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         for name, value in dict(input_size=input_size, hidden_size=hidden_size).items():
-            _check_size(name, value)
+            check_cell_size(name, value)
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -175,11 +175,3 @@ class LSTMCell(_Cell):
     def step(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One step from the projected input."""
         return lstm_step(x, state, self.weight_hh, self.bias_hh)
-
-
-def _check_size(name: str, value: Any) -> None:
-    """As nn's cells: TypeError for no int, RuntimeError below zero. Zero is an empty tensor, and allowed."""
-    if not isinstance(value, int):
-        raise TypeError(f"{name} should be an int, got {value!r} of type {type(value).__name__}")
-    if value < 0:
-        raise RuntimeError(f"{name} should not be negative, got {value}")

@@ -23,9 +23,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import Function, forward_ad
+from torch.autograd import Function
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from companion.bptt import is_being_transformed
 from companion.layers import RecurrentLayer
 from companion.time_loop import State
 from companion.validation import DtypeMismatchError, StateError, check_bool, check_tensor
@@ -218,13 +219,6 @@ def _plain_tree(a: Tensor, b: Tensor, h_0: Tensor) -> Tensor:
     return pairs if T % 2 == 0 else torch.cat([pairs, betweens[-1:]])
 
 
-def _must_see_operations() -> bool:
-    """In a graph that is captured, under the transforms of ``torch.func``, and in forward-mode differentiation."""
-    return (
-        torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-    )
-
-
 # What they share
 
 
@@ -233,7 +227,7 @@ def _run(way: Way, a: Tensor, b: Tensor, h_0: Tensor | None, reverse: bool) -> T
     dtype = b.dtype
     h_0 = b.new_zeros(b.shape[1:]) if h_0 is None else h_0
     a, b, h_0 = _at_least_single(a, b, h_0)
-    if not _must_see_operations():
+    if not (torch.compiler.is_compiling() or is_being_transformed()):
         return _Recurrence.apply(way, reverse, a, b, h_0).to(dtype)
     if reverse:
         a, b = a.flip(0), b.flip(0)

@@ -21,7 +21,7 @@ from companion.kernels import sru_recurrence
 from companion.layers import RecurrentLayer
 from companion.steps import sru_step
 from companion.time_loop import State
-from companion.validation import check_bool, check_features, check_state, check_tensor
+from companion.validation import check_bool, check_cell_size, check_features, check_state, check_tensor
 
 __all__ = ["SRU", "SRUCell"]
 
@@ -411,7 +411,7 @@ class SRUCell(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         for name, value in dict(input_size=input_size, hidden_size=hidden_size).items():
-            _check_cell_size(name, value)
+            check_cell_size(name, value)
         for name, value in dict(rescale=rescale, use_tanh=use_tanh).items():
             check_bool(name, value)
         _check_highway_bias(highway_bias, bias)
@@ -519,14 +519,6 @@ def _check_highway_bias(highway_bias: Any, bias: Any) -> None:
         raise ValueError(f"highway_bias should be finite, got {highway_bias}")
     if highway_bias and bias is False:
         raise ValueError(f"highway_bias={highway_bias} needs bias=True: it is the first value of a bias")
-
-
-def _check_cell_size(name: str, value: Any) -> None:
-    """As nn's cells: TypeError for no int, RuntimeError below zero. Zero is an empty tensor, and allowed."""
-    if not isinstance(value, int):
-        raise TypeError(f"{name} should be an int, got {value!r} of type {type(value).__name__}")
-    if value < 0:
-        raise RuntimeError(f"{name} should not be negative, got {value}")
 
 
 def _check_device(name: str, tensor: Tensor, weight: Tensor) -> None:

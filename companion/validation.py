@@ -16,6 +16,7 @@ __all__ = [
     "NotATensorError",
     "StateError",
     "check_bool",
+    "check_cell_size",
     "check_dropout",
     "check_features",
     "check_pair",
@@ -110,3 +111,11 @@ def check_state(name: str, state: Any, expected: tuple[int, ...], weight: Tensor
         raise StateError(f"{name} should have shape {expected}, got {tuple(state.shape)}")
     if state.dtype != weight.dtype and not torch.is_autocast_enabled(state.device.type):
         raise StateError(f"{name} should have the weights' dtype {weight.dtype}, got {state.dtype}")
+
+
+def check_cell_size(name: str, value: Any) -> None:
+    """As nn's cells: TypeError for no int, RuntimeError below zero. Zero is an empty tensor, and allowed."""
+    if not isinstance(value, int):
+        raise TypeError(f"{name} should be an int, got {value!r} of type {type(value).__name__}")
+    if value < 0:
+        raise RuntimeError(f"{name} should not be negative, got {value}")

@@ -38,8 +38,8 @@ a backward pass runs the plain way again (:func:`companion.kernels.sru_eager.rep
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
+from companion.bptt import is_being_transformed
 from companion.kernels.choice import fused_kernel, has_fused_kernel
 from companion.kernels.fused import sru_by_operator, sru_fused
 from companion.kernels.sru_eager import sru_by_hand, sru_plain
@@ -79,14 +79,9 @@ def sru_recurrence(
     Source: :cite:t:`lei2018`. Taught in *The SRU, twice* and *Making it fast*.
     """
     arguments = U, x, weight_c, bias, c_0, dropout_mask, lengths, alpha, use_tanh, reverse
-    if _single_operations_must_be_seen():
+    if is_being_transformed():
         return sru_plain(*arguments)
     if torch.compiler.is_compiling():
         return (sru_by_operator if has_fused_kernel(U.device.type, U.dtype) else sru_plain)(*arguments)
     kernel = fused_kernel(U.device.type, U.dtype)
     return sru_by_hand(*arguments) if kernel is None else sru_fused(kernel, *arguments)
-
-
-def _single_operations_must_be_seen() -> bool:
-    """Under the transforms of ``torch.func`` and forward-mode differentiation."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
