@@ -36,6 +36,9 @@ ROOMS = [
     "anatomy",
     "states",
     "initialization",
+    "conversion",
+    "keras_layout",
+    "onnx_layout",
     "ngram",
     "modes",
     "tasks",
@@ -112,7 +115,7 @@ def test_only_plotting_imports_matplotlib(path):
 def test_what_is_imported_is_declared():
     """Everything from outside the standard library is a dependency, or optional and imported where it is used."""
     declared = {re.match(r"\w+", requirement)[0] for requirement in PROJECT["project"]["dependencies"]}
-    optional = {"IPython", "torchvision", "numba", "triton"}
+    optional = {"IPython", "torchvision", "numba", "triton", "onnx"}
     imported = {name.partition(".")[0] for path in PATHS for name in imported_by(path)}
     assert imported - set(sys.stdlib_module_names) - {"companion"} - optional <= declared
 

@@ -1,0 +1,163 @@
+// Opens the page with the calculator in Chromium, uses it by keyboard, and tells, as JSON, what a reader there meets.
+// node tests/browse_calculator.mjs CHROMIUM ADDRESS
+import { chromium } from "playwright-core";
+
+const [executablePath, address] = process.argv.slice(2);
+const flags = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+];
+const folder = address.slice(0, address.lastIndexOf("/") + 1);
+const browser = await chromium.launch({ executablePath, args: flags });
+
+// What the page shows at this moment.
+function look(tab) {
+  return tab.evaluate(() => {
+    const page = document.querySelector(".calculator");
+    const all = (selector) => [...page.querySelectorAll(selector)];
+    const isShown = (selector) => !page.querySelector(selector).hidden;
+    const rows = (selector) => (isShown(selector) ? all(`${selector} tbody tr`) : []);
+    return {
+      code: page.querySelector("pre").textContent,
+      says: page.querySelector(".says").textContent,
+      raises: page.querySelector(".raises")?.textContent ?? "",
+      invalid: all("[aria-invalid]").map((input) => input.name),
+      weights: rows(".weights").map((row) => row.cells[0].textContent),
+      total: page.querySelector(".weights tfoot td").textContent,
+      tensors: Object.fromEntries(rows(".tensors").map((row) => [row.cells[0].textContent, row.cells[1].textContent])),
+      pictureShown: isShown("figure"),
+      boxes: all("svg rect").length,
+      words: all("svg text").map((text) => text.textContent),
+      alt: page.querySelector("svg").getAttribute("aria-label"),
+    };
+  });
+}
+
+// What a screen reader is told once nothing changes any more.
+async function hear(tab) {
+  await tab.waitForFunction(() => {
+    const page = document.querySelector(".calculator");
+    return page.querySelector("[role=status]").textContent === page.querySelector(".says").textContent;
+  });
+  return tab.locator(".calculator [role=status]").textContent();
+}
+
+async function type(tab, name, value) {
+  await tab.locator(`input[type=number][name=${name}]`).focus();
+  await tab.keyboard.press("Control+A");
+  await tab.keyboard.press("Delete");
+  if (value !== "") await tab.keyboard.type(value);
+}
+
+// Words with less contrast than 4.5 to 1 against what is behind them; those of the picture, against its boxes as well.
+function measureContrast(tab) {
+  return tab.evaluate(() => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const read = (color, behind = [255, 255, 255]) => {
+      canvas.fillStyle = `rgb(${behind.slice(0, 3).join(" ")})`;
+      canvas.fillRect(0, 0, 1, 1);
+      canvas.fillStyle = color;
+      canvas.fillRect(0, 0, 1, 1);
+      return [...canvas.getImageData(0, 0, 1, 1).data];
+    };
+    const luminance = (rgb) => {
+      const linear = (part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+      const [r, g, b] = rgb.map((part) => linear(part / 255));
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const backgroundOf = (node) => {
+      const layers = [];
+      for (let at = node; at; at = at.parentElement) layers.unshift(getComputedStyle(at).backgroundColor);
+      return layers.reduce((behind, color) => read(color, behind), [255, 255, 255]);
+    };
+    const box = document.querySelector(".calculator rect.box");
+    const faint = [];
+    let checked = 0;
+    const walker = document.createTreeWalker(document.querySelector(".calculator"), NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const owner = walker.currentNode.parentElement;
+      if (!walker.currentNode.textContent.trim() || !owner.checkVisibility() || owner.closest(".hidden")) continue;
+      const style = getComputedStyle(owner);
+      const isDrawn = owner.tagName === "text";
+      const backgrounds = [backgroundOf(owner), ...(isDrawn ? [read(getComputedStyle(box).fill)] : [])];
+      const ratios = backgrounds.map((behind) => {
+        const color = read(isDrawn ? style.fill : style.color, behind);
+        const [light, dark] = [luminance(color), luminance(behind)].sort((a, b) => b - a);
+        return (light + 0.05) / (dark + 0.05);
+      });
+      checked += 1;
+      if (Math.min(...ratios) < 4.5) faint.push(walker.currentNode.textContent.trim());
+    }
+    return { checked, faint };
+  });
+}
+
+// One reader: a width, a color scheme; everything by keyboard.
+async function visit(width, colorScheme) {
+  const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
+  const tab = await context.newPage();
+  const seen = { width, colorScheme, errors: [], outside: [] };
+  tab.on("console", (message) => message.type() === "error" && seen.errors.push(message.text()));
+  tab.on("pageerror", (error) => seen.errors.push(String(error)));
+  tab.on("request", (request) => {
+    if (!request.url().startsWith(folder) && !request.url().startsWith("data:")) seen.outside.push(request.url());
+  });
+  await tab.goto(address, { waitUntil: "load" });
+  const sideways = () => tab.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    return scrollWidth - clientWidth;
+  });
+  seen.before = await look(tab);
+
+  await tab.locator("input[name=bidirectional]").focus();
+  await tab.keyboard.press("Tab");
+  await tab.keyboard.press("Shift+Tab");
+  seen.focusSeen = await tab.evaluate(() => parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2);
+  await tab.keyboard.press("Space");
+  seen.afterSwitch = { ...(await look(tab)), announced: await hear(tab) };
+  Object.assign(seen, await measureContrast(tab));
+  seen.sideways = await sideways();
+
+  await tab.locator("input[type=range][aria-label^=num_layers]").focus();
+  await tab.keyboard.press("ArrowRight");
+  const field = await tab.locator("input[type=number][name=num_layers]").inputValue();
+  seen.slider = { field, rows: (await look(tab)).tensors.h_n };
+
+  await type(tab, "proj_size", "20");
+  seen.wrong = { ...(await look(tab)), announced: await hear(tab) };
+  seen.sideways = Math.max(seen.sideways, await sideways());
+  await type(tab, "proj_size", "0");
+
+  await tab.locator("input[name=follow]").focus();
+  await tab.keyboard.press("Space");
+  await type(tab, "features", "7");
+  seen.wrongInput = await look(tab);
+  await tab.locator("input[name=follow]").focus();
+  await tab.keyboard.press("Space");
+
+  await tab.locator("input[name=bidirectional]").focus();
+  await tab.keyboard.press("Space");
+  await type(tab, "num_layers", "1");
+  await type(tab, "dropout", "0.5");
+  seen.warned = await look(tab);
+  await type(tab, "num_layers", "250");
+  seen.many = await look(tab);
+  await type(tab, "num_layers", "1001");
+  seen.large = await look(tab);
+  await type(tab, "hidden_size", "");
+  seen.empty = await look(tab);
+
+  await tab.locator("button[type=reset]").focus();
+  await tab.keyboard.press("Enter");
+  await tab.waitForFunction(() => !document.querySelector(".calculator figure").hidden);
+  seen.afterReset = await look(tab);
+  await context.close();
+  return seen;
+}
+
+const visits = [];
+for (const width of [1280, 360]) {
+  for (const colorScheme of ["light", "dark"]) visits.push(await visit(width, colorScheme));
+}
+console.log(JSON.stringify({ visits }));
+await browser.close();
