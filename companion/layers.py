@@ -189,6 +189,7 @@ class RecurrentLayer(nn.Module):
         check_tensor("input", input, "a tensor or a PackedSequence")
         if input.dim() not in (2, 3):
             raise ValueError(f"input should be 2-D or 3-D, got {input.dim()}-D of shape {tuple(input.shape)}")
+        check_features(input, self.input_size, self.weight_ih_l0)
         batched = input.dim() == 3
         time_first = input.transpose(0, 1) if self.batch_first and batched else input
         x = time_first if batched else input.unsqueeze(1)  # (T, B, D)
@@ -204,6 +205,7 @@ class RecurrentLayer(nn.Module):
         data, batch_sizes, sorted_indices, unsorted_indices = packed
         if data.dim() != 2:
             raise RuntimeError(f"input packed should hold vectors, 2-D data, got data of shape {tuple(data.shape)}")
+        check_features(data, self.input_size, self.weight_ih_l0)
         state = self._initial_state(hx, data, int(batch_sizes[0]), batched=True)
         state = _permute(state, sorted_indices)
         output, state = self._run(data, state, batch_sizes)
@@ -251,7 +253,6 @@ class RecurrentLayer(nn.Module):
     # States: a tuple of parts inside, a tensor or a pair outside
 
     def _initial_state(self, hx: Any, input: Tensor, batch_size: int, batched: bool) -> State:
-        check_features(input, self.input_size, self.weight_ih_l0)
         count = self.num_layers * self._num_directions
         if hx is None:
             return tuple(input.new_zeros(count, batch_size, size) for size in self.state_sizes)

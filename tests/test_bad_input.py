@@ -4,6 +4,7 @@ A row of a table is what is wrong, the layers it is wrong for, a function that d
 companion), and the argument that our message has to name.
 """
 
+import re
 import warnings
 
 import pytest
@@ -212,3 +213,11 @@ def check_refusal(kind, act, error, name):
 def test_a_layer_without_a_step_says_so():
     with pytest.raises(TypeError, match="RecurrentLayer should define step"):
         companion.RecurrentLayer(3, 4)(X)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM", "SRU", "MinGRU", "MinLSTM"])
+@pytest.mark.parametrize("shape", [(5, 4), (2, 5, 4)])
+def test_the_shape_named_is_the_one_that_came(kind, shape):
+    layer = getattr(companion, kind)(3, 4, batch_first=True)
+    with pytest.raises(RuntimeError, match=r"input_size=3 features.* got shape " + re.escape(str(shape))):
+        layer(torch.zeros(shape))

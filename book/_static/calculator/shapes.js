@@ -195,14 +195,13 @@ const recurrentShapes = (() => {
       ![2, 3].includes(shape.length), "ValueError",
       `input should be 2-D or 3-D, got ${shape.length}-D of shape ${asTuple(shape)}`, "dimensions", "call",
     );
-    const { T, B = 1 } = timeAndBatch(shape, batch_first);
     refuseIf(
       shape.at(-1) !== input_size, "RuntimeError",
       `input should have input_size=${input_size} features in its last dimension, ` +
-      `got shape ${asTuple([T, B, shape.at(-1)])}`, "features", "call",  // SRU has time first and a batch by then
+      `got shape ${asTuple(shape)}`, "features", "call",
     );
     refuseIf(
-      T === 0, "RuntimeError", "input should have at least one time step, got sequence length 0", "T", "call",
+      timeAndBatch(shape, batch_first).T === 0, "RuntimeError", "input should have at least one time step, got sequence length 0", "T", "call",
     );
   }
 
