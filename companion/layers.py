@@ -203,9 +203,9 @@ class RecurrentLayer(nn.Module):
 
     def _forward_packed(self, packed: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
         data, batch_sizes, sorted_indices, unsorted_indices = packed
+        check_features(data, self.input_size, self.weight_ih_l0)
         if data.dim() != 2:
             raise RuntimeError(f"input packed should hold vectors, 2-D data, got data of shape {tuple(data.shape)}")
-        check_features(data, self.input_size, self.weight_ih_l0)
         state = self._initial_state(hx, data, int(batch_sizes[0]), batched=True)
         state = _permute(state, sorted_indices)
         output, state = self._run(data, state, batch_sizes)

@@ -340,14 +340,6 @@ class _MinimalLayer(RecurrentLayer):
         rows = self.num_gates * self.hidden_size
         return {"weight_ih": (rows, features)} | ({"bias_ih": (rows,)} if self.bias else {})
 
-    def _initial_state(self, hx: Any, input: Tensor, batch_size: int, batched: bool) -> State:
-        weight = self.weight_ih_l0
-        state = super()._initial_state(hx, input, batch_size, batched)
-        for name, part in dict(input=input, hx=state[0]).items():
-            if part.device != weight.device:
-                raise RuntimeError(f"{name} should be on the weights' device {weight.device}, got {part.device}")
-        return state
-
     def _run(self, x: Tensor, state: State, batch_sizes: Tensor | None = None) -> tuple[Tensor, State]:
         output, final = super()._run(x, state, batch_sizes)
         # The recurrence needs its states for the backward pass, and a caller may write into the output.

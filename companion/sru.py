@@ -312,12 +312,6 @@ class SRU(RecurrentLayer):
         """
         return super().forward(input, hx)
 
-    def _initial_state(self, hx: Any, input: Tensor, batch_size: int, batched: bool) -> State:
-        _check_device("input", input, self.weight_ih_l0)
-        state = super()._initial_state(hx, input, batch_size, batched)
-        _check_device("hx", state[0], self.weight_ih_l0)
-        return state
-
     def _run(self, x: Tensor, state: State, batch_sizes: Tensor | None = None) -> tuple[Tensor, State]:
         """Stack the layers. x: (T, B, D), or packed data, which is padded on the way; state: (S * L, B, H)."""
         if batch_sizes is None:
@@ -459,12 +453,10 @@ class SRUCell(nn.Module):
             if value.dim() not in (1, 2):
                 raise ValueError(f"{name} should be 1-D or 2-D, got {value.dim()}-D of shape {tuple(value.shape)}")
         check_features(input, self.input_size, self.weight_ih)
-        _check_device("input", input, self.weight_ih)
         shape = (*input.shape[:-1], self.hidden_size)
         if hx is None:
             hx = input.new_zeros(shape)
         check_state("hx", hx, shape, self.weight_ih)
-        _check_device("hx", hx, self.weight_ih)
         highway = self.alpha * input if self.input_size == self.hidden_size else None
         return sru_step(F.linear(input, self.weight_ih), hx, self.weight_c, self.bias_ih, highway, self.use_tanh)
 
@@ -519,11 +511,6 @@ def _check_highway_bias(highway_bias: Any, bias: Any) -> None:
         raise ValueError(f"highway_bias should be finite, got {highway_bias}")
     if highway_bias and bias is False:
         raise ValueError(f"highway_bias={highway_bias} needs bias=True: it is the first value of a bias")
-
-
-def _check_device(name: str, tensor: Tensor, weight: Tensor) -> None:
-    if tensor.device != weight.device:
-        raise RuntimeError(f"{name} should be on the weights' device {weight.device}, got {tensor.device}")
 
 
 OFFICIAL_ENTRIES = {"weight", "weight_c", "bias", "scale_x", "weight_proj", "layer_norm.weight", "layer_norm.bias"}

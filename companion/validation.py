@@ -81,7 +81,7 @@ def check_tensor(name: str, value: Any, expected: str) -> None:
 
 
 def check_features(input: Tensor, input_size: int, weight: Tensor) -> None:
-    """Raise if the input's dtype is not the weights', or its last dimension not ``input_size``."""
+    """Raise if the input's dtype or device is not the weights', or its last dimension not ``input_size``."""
     if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
         raise DtypeMismatchError(
             f"input has dtype {input.dtype}, the weights have {weight.dtype}: "
@@ -91,6 +91,7 @@ def check_features(input: Tensor, input_size: int, weight: Tensor) -> None:
         raise RuntimeError(
             f"input should have input_size={input_size} features in its last dimension, got shape {tuple(input.shape)}"
         )
+    _check_device("input", input, weight)
 
 
 def check_pair(name: str, value: Any, parts: str) -> tuple[Any, Any]:
@@ -105,12 +106,18 @@ def check_pair(name: str, value: Any, parts: str) -> tuple[Any, Any]:
 
 
 def check_state(name: str, state: Any, expected: tuple[int, ...], weight: Tensor) -> None:
-    """Raise StateError unless the initial state has the expected shape and the weights' dtype."""
+    """Raise StateError unless the initial state has the expected shape, and the weights' dtype and device."""
     check_tensor(name, state, f"a tensor of shape {expected}")
     if tuple(state.shape) != expected:
         raise StateError(f"{name} should have shape {expected}, got {tuple(state.shape)}")
     if state.dtype != weight.dtype and not torch.is_autocast_enabled(state.device.type):
         raise StateError(f"{name} should have the weights' dtype {weight.dtype}, got {state.dtype}")
+    _check_device(name, state, weight)
+
+
+def _check_device(name: str, tensor: Tensor, weight: Tensor) -> None:
+    if tensor.device != weight.device:
+        raise RuntimeError(f"{name} should be on the weights' device {weight.device}, got {tensor.device}")
 
 
 def check_cell_size(name: str, value: Any) -> None:

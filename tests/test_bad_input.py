@@ -24,9 +24,9 @@ PACKED = pack_sequence([torch.zeros(3, 3), torch.zeros(2, 3)])
 UNSORTED = pack_sequence([torch.zeros(2, 3), torch.zeros(3, 3)], enforce_sorted=False)
 
 
-def state_for(kind, *shape, dtype=torch.float32):
+def state_for(kind, *shape, **options):
     """A state of this shape: a tensor, or for an LSTM a pair of them."""
-    state = torch.zeros(*shape, dtype=dtype)
+    state = torch.zeros(*shape, **options)
     return (state, state) if kind.startswith("LSTM") else state
 
 
@@ -102,6 +102,9 @@ LAYER_CALLS = [
     ("hx of a smaller batch, unsorted", ALL, lambda layer, kind: layer(UNSORTED, state_for(kind, 1, 1, 4)), "hx"),
     ("hx 2-D, packed", ALL, lambda layer, kind: layer(PACKED, state_for(kind, 2, 4)), "hx"),
     ("hx 1-D, unsorted", ALL, lambda layer, kind: layer(UNSORTED, state_for(kind, 4)), "hx"),
+    ("input of another device", ALL, lambda layer, kind: layer(X.to("meta")), "input should be on"),
+    ("input packed, of ints", ALL, lambda layer, kind: layer(pack_sequence([X[:, 0, 0].long()])), "input"),
+    ("hx of another device", ALL, lambda layer, kind: layer(X, state_for(kind, 1, 2, 4, device="meta")), "hx"),
     ("hx a string", ALL, lambda layer, kind: layer(X, "zeros"), "hx"),
     ("hx an array", ALL, lambda layer, kind: layer(X, torch.zeros(1, 2, 4).numpy()), "hx"),
     ("hx a pair", ONE_STATE, lambda layer, kind: layer(X, (torch.zeros(1, 2, 4),) * 2), "hx"),
@@ -130,6 +133,8 @@ CELL_CALLS = [
     ("hx 1-D, short, for a batch", CELLS, lambda cell, kind: cell(X[0], state_for(kind, 2)), "hx"),
     ("hx 2-D for one input", CELLS, lambda cell, kind: cell(X[0, 0], state_for(kind, 1, 4)), "hx"),
     ("hx double", CELLS, lambda cell, kind: cell(X[0], state_for(kind, 2, 4, dtype=torch.float64)), "hx"),
+    ("input of another device", CELLS, lambda cell, kind: cell(X[0].to("meta")), "input should be on"),
+    ("hx of another device", CELLS, lambda cell, kind: cell(X[0], state_for(kind, 2, 4, device="meta")), "hx"),
     ("hx a string", CELLS, lambda cell, kind: cell(X[0], "zeros"), "hx"),
     ("hx a list", CELLS_ONE_STATE, lambda cell, kind: cell(X[0], [torch.zeros(2, 4)] * 2), "hx"),
     ("hx a tensor", CELL_LSTM, lambda cell, kind: cell(X[0], torch.zeros(2, 4)), "hx"),
