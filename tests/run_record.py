@@ -53,8 +53,8 @@ class RunRecord:
     def pytest_runtest_logreport(self, report):
         if report.when == "call" or not report.passed:
             self.tests[report.outcome] += 1
-        path = report.nodeid.partition("::")[0]
-        if path.startswith("book/") and path.endswith(".ipynb"):
+        path, _, name = report.nodeid.partition("::")
+        if path.startswith("book/") and path.endswith(".ipynb") and name.startswith("Cell"):  # no solution
             self.seconds[path] += report.duration
             if report.when == "call" or not report.passed:
                 self.cells[path][report.outcome] += 1

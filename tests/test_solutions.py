@@ -1,12 +1,14 @@
-"""Every exercise of the book has a folded solution, and its code runs where a reader runs it: after the chapter."""
+"""Every exercise of the book has a folded solution, and one that asks for code has a check.
+
+The solutions themselves run with their chapter, see solution_cells.py.
+"""
 
 import importlib
-import os
-from unittest import mock
+import subprocess
+import sys
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tests.solutions import NOTEBOOKS, ROOT, chapter_code, checks_called, exercise_labels, exercises, solutions
@@ -14,32 +16,6 @@ from tests.solutions import NOTEBOOKS, ROOT, chapter_code, checks_called, exerci
 each_notebook = pytest.mark.parametrize(
     "path", NOTEBOOKS, ids=lambda path: path.relative_to(ROOT / "book").as_posix()
 )
-
-
-def run_after_chapter(path):
-    """Run a chapter's cells and then its solutions in the same kernel; return what each solution printed or raised."""
-    notebook = nbformat.read(path, as_version=4)
-    programs = [solution for solution in solutions(path) if solution.code]
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    cells = [new_code_cell(source) for source in (*code, *(solution.code for solution in programs))]
-    client = NotebookClient(
-        new_notebook(cells=cells),
-        kernel_name="python3",
-        timeout=300,
-        allow_errors=True,
-        extra_arguments=["--log-level=ERROR"],
-        resources={"metadata": {"path": str(path.parent)}},
-    )
-    with mock.patch.dict(os.environ, TQDM_DISABLE="1"):
-        done = client.execute().cells[len(code) :]
-    return {solution.label: (solution.code, *read_outputs(cell)) for solution, cell in zip(programs, done, strict=True)}
-
-
-def read_outputs(cell):
-    """Return what a cell printed, and the error it raised ("" if none)."""
-    printed = "".join(output.text for output in cell.outputs if output.output_type == "stream")
-    raised = [f"{output.ename}: {output.evalue}" for output in cell.outputs if output.output_type == "error"]
-    return printed, "".join(raised)
 
 
 @each_notebook
@@ -52,7 +28,7 @@ def test_every_exercise_has_one_folded_solution(path):
 
 @each_notebook
 def test_every_exercise_that_asks_for_code_has_a_check(path):
-    """The exercise names one that its solution calls; the test below sees it pass. There is no exception."""
+    """The exercise names one that its solution calls; the chapter's run sees it pass. There is no exception."""
     texts, before = dict(exercises(path)), chapter_code(path)
     lacking = {}
     for solution in solutions(path):
@@ -69,16 +45,6 @@ def test_every_check_of_a_chapter_is_used_in_it(path):
     for module in {module for module, _ in called}:
         names = set(importlib.import_module(f"companion.checks.{module}").__all__)
         assert names == {name for of, name in called if of == module}
-
-
-@each_notebook
-def test_solutions_run_and_pass_their_checks(path):
-    faults = {}
-    for label, (code, printed, raised) in run_after_chapter(path).items():
-        wrong = "Not yet" in printed or ("check_" in code and "Right" not in printed)
-        if raised or wrong:
-            faults[label] = raised or printed
-    assert faults == {}
 
 
 # The reader of notebooks itself
@@ -141,10 +107,27 @@ def test_checks_are_found(before, code, called):
     assert checks_called(code, before) == called
 
 
-def test_a_solution_sees_the_chapter_and_a_wrong_one_is_caught(tmp_path):
-    path = tmp_path / "chapter.ipynb"
-    imports = new_code_cell("import torch")
-    nbformat.write(new_notebook(cells=[imports, new_markdown_cell(TEXT)]), path)
-    assert [outcome[1:] for outcome in run_after_chapter(path).values()] == [("[2.0, 2.0]\n", "")]
-    nbformat.write(new_notebook(cells=[imports, new_markdown_cell(TEXT.replace("x + x", "x + y"))]), path)
-    assert [outcome[1:] for outcome in run_after_chapter(path).values()] == [("", "NameError: name 'y' is not defined")]
+SUM = """````{solution} ex-sum
+```python
+print("Right" if three == 2 + 1 else "Not yet")  # as check_sum would
+```
+````"""
+
+
+@pytest.mark.parametrize(
+    "source, text, passed, failed",
+    [
+        ("import torch", TEXT, 2, ""),
+        ("import torch", TEXT.replace("x + x", "x + y"), 1, "name 'y' is not defined"),
+        ("three = 3", SUM, 2, ""),
+        ("three = 4", SUM, 1, "It printed:\nNot yet"),
+        ("three = 3", SUM.replace("Right", "Done"), 1, "It printed:\nDone"),
+    ],
+)
+def test_a_solution_runs_after_its_chapter_and_a_wrong_one_is_caught(tmp_path, source, text, passed, failed):
+    cells = [new_code_cell(source, execution_count=1), new_markdown_cell(text)]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "chapter.ipynb")
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "tests.solution_cells"]
+    run = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert f"{passed} passed" in run.stdout and failed in run.stdout
+    assert ("1 failed" in run.stdout) == bool(failed)
