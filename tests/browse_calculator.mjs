@@ -26,9 +26,9 @@ function look(tab) {
       total: page.querySelector(".weights tfoot td").textContent,
       tensors: Object.fromEntries(rows(".tensors").map((row) => [row.cells[0].textContent, row.cells[1].textContent])),
       pictureShown: isShown("figure"),
-      boxes: all("svg rect").length,
-      words: all("svg text").map((text) => text.textContent),
-      alt: page.querySelector("svg").getAttribute("aria-label"),
+      boxes: all("figure rect").length,
+      words: all("figure text").map((text) => text.textContent),
+      alt: page.querySelector("figure svg").getAttribute("aria-label"),
     };
   });
 }
@@ -37,7 +37,8 @@ function look(tab) {
 async function hear(tab) {
   await tab.waitForFunction(() => {
     const page = document.querySelector(".calculator");
-    return page.querySelector("[role=status]").textContent === page.querySelector(".says").textContent;
+    const said = [...page.querySelector(".says").children].map((line) => line.textContent);
+    return page.querySelector("[role=status]").textContent === said.join(". ");
   });
   return tab.locator(".calculator [role=status]").textContent();
 }
@@ -139,7 +140,7 @@ async function visit(width, colorScheme) {
   await tab.keyboard.press("Space");
   await type(tab, "num_layers", "1");
   await type(tab, "dropout", "0.5");
-  seen.warned = await look(tab);
+  seen.warned = { ...(await look(tab)), announced: await hear(tab) };
   await type(tab, "num_layers", "250");
   seen.many = await look(tab);
   await type(tab, "num_layers", "1001");

@@ -21,7 +21,7 @@ from torch import nn
 
 import companion
 from companion.anatomy import explain
-from tests.site_pages import ROOT, parse
+from tests.site_pages import ROOT, parse, site
 from tests.test_browser import find_node
 
 SHAPES = ROOT / "book" / "_static" / "calculator" / "shapes.js"
@@ -203,7 +203,7 @@ def test_the_comparison_notices_a_difference():
 CONFIG = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
-extensions = ["lean_pages", "calculator"]
+extensions = ["sphinx_copybutton", "lean_pages", "calculator"]  # a copy button is an SVG of its own
 project, html_title, html_theme = "Book", "Book", "basic"
 templates_path = [{str(ROOT / "book" / "_templates")!r}]
 html_static_path = [{str(ROOT / "book" / "_static")!r}]
@@ -239,17 +239,26 @@ def build(source, built):
     return built
 
 
+FILES = ["calculator.css", "shapes.js", "picture.js", "calculator.js"]
+
+
 def loaded(page):
     """The calculator's files that a page loads, in their order."""
     tags = parse(page).select("script[src], link[rel=stylesheet]")
     addresses = [(tag.get("src") or tag.get("href")).partition("?")[0] for tag in tags]
-    return [address.removeprefix("_static/calculator/") for address in addresses if "calculator" in address]
+    return [address.partition("_static/calculator/")[2] for address in addresses if "calculator" in address]
 
 
 def test_only_its_page_loads_its_files(book):
     assert loaded(book / "without.html") == []
-    assert loaded(book / "index.html") == ["calculator.css", "shapes.js", "picture.js", "calculator.js"]
+    assert loaded(book / "index.html") == FILES
     assert all(tag.has_attr("defer") for tag in parse(book / "index.html").select("script[src]"))
+
+
+def test_the_chapter_holds_it():
+    chapter = site() / "parameters" / "outputs-and-states.html"
+    assert loaded(chapter) == FILES
+    assert len(parse(chapter).select("section > .calculator figure svg")) == 1
 
 
 def test_without_a_script_a_sentence_stands_there(book):
@@ -364,6 +373,8 @@ def test_a_warning_of_torch_is_shown_beside_the_result(report):
     for visit in report["visits"]:
         assert "UserWarning: dropout option adds dropout after all but last" in visit["warned"]["says"]
         assert "output (5, 3, 20)" in visit["warned"]["says"]
+        count = companion.count_parameters("LSTM", 10, 20)
+        assert f"num_layers=1. {count:,} numbers in 4 weights." in visit["warned"]["announced"]
 
 
 def test_what_the_page_cannot_count_it_says(report):

@@ -110,7 +110,8 @@
   /** A screen reader hears the result once the reader of the page has stopped changing it. */
   function announce() {
     clearTimeout(waiting);
-    waiting = setTimeout(() => { part("[role=status]").textContent = part(".says").textContent; }, QUIET);
+    const said = [...part(".says").children].map((line) => line.textContent);
+    waiting = setTimeout(() => { part("[role=status]").textContent = said.join(". "); }, QUIET);
   }
 
   // The tables -------------------------------------------------------------------------------------------------------
@@ -169,7 +170,7 @@
       showTensors(result);
       showWeights(result);
       part("figure").hidden = !result.weights;
-      if (result.weights) draw(part("svg"), settings, result.tensors);
+      if (result.weights) draw(part("figure svg"), settings, result.tensors);
       markWrong(result.error?.argument);
     }
     announce();
