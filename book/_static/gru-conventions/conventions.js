@@ -5,8 +5,8 @@
 (() => {
   const { T, H, ROUNDING, compare, largest } = gruConventions;
   const FIRST_SEED = 2;
-  const PACE = 260;  // milliseconds a step, while it plays
-  const QUIET = 500; // milliseconds without a change before a screen reader is told
+  const PACE = 260;   // milliseconds a step, while it plays
+  const QUIET = 500;  // milliseconds without a change before a screen reader is told
 
   // The drawing, in units of its viewBox. A panel for each hidden unit, then one for the difference.
   const LEFT = 44, RIGHT = 470, TOP = 40, PANEL = 66, GAP = 26, LOW = 76;
@@ -86,7 +86,7 @@
   // The drawing ------------------------------------------------------------------------------------------------------
 
   function draw(tag, attributes = {}, ...children) {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    const made = document.createElementNS(part("figure svg").namespaceURI, tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
     made.append(...children);
     return made;
