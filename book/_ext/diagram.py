@@ -2,7 +2,8 @@
 
 The SVG file is put into the page itself, so that its ``currentColor`` and its classes (``state``, ``reset``,
 ``update``, ...) follow the theme, light or dark. The option ``alt`` says in words what the drawing shows; the
-content is the caption. book/_static/README.md tells how to draw one.
+content is the caption. With the option ``steps`` the reader can build the drawing up (diagram_steps).
+book/_static/README.md tells how to draw one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 from xml.etree import ElementTree
 
+import diagram_steps
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -31,6 +33,7 @@ class Diagram(SphinxDirective):
         "alt": directives.unchanged_required,
         "name": directives.unchanged,
         "class": directives.class_option,
+        "steps": directives.flag,
     }
 
     def run(self) -> list[nodes.Node]:
@@ -40,18 +43,25 @@ class Diagram(SphinxDirective):
             raise self.error(f"diagram {relative}: the option alt is missing; say in words what the drawing shows")
         if not Path(absolute).is_file():
             raise self.error(f"diagram {relative}: no such file")
+        caption, steps = " ".join(line.strip() for line in self.content), []
         try:
             drawing = inline_svg(Path(absolute), self.options["alt"])
+            if "steps" in self.options:
+                caption, steps = diagram_steps.split_content(list(self.content))
+                diagram_steps.check_drawing(Path(absolute), len(steps))
         except ValueError as problem:
             raise self.error(f"diagram {relative}: {problem}") from problem
         figure = nodes.figure(classes=["diagram", "align-center", *self.options.get("class", [])])
         self.set_source_info(figure)
         figure += nodes.raw("", drawing, format="html")
-        if self.content:
-            caption = nodes.caption()
-            self.set_source_info(caption)
-            caption += self.parse_inline(" ".join(line.strip() for line in self.content))[0]
-            figure += caption
+        if steps:
+            figure["classes"].append("steps")
+            figure += diagram_steps.make_steps(self, steps)
+        if caption:
+            words = nodes.caption()
+            self.set_source_info(words)
+            words += self.parse_inline(caption)[0]
+            figure += words
         self.add_name(figure)
         return [figure]
 
@@ -93,4 +103,5 @@ def prefix_ids(root: ElementTree.Element, prefix: str) -> None:
 
 def setup(app: Sphinx) -> dict:
     app.add_directive("diagram", Diagram)
+    diagram_steps.connect(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -15,7 +15,7 @@
     h: ["new state", "state"], r: ["reset gate", "reset"], z: ["update gate", "update"], n: ["candidate", "candidate"],
     i: ["input gate", "input-gate"], f: ["forget gate", "forget"], g: ["candidate", "candidate"],
     o: ["output gate", "output"], "projection of h": ["", "state"], candidate: ["", "candidate"],
-    forget: ["", "forget"], reset: ["", "reset"], highway: ["", "input"],
+    forget: ["", "forget"], reset: ["", "output"], highway: ["", "input"],
   };
 
   const calculator = document.querySelector(".calculator");
