@@ -53,8 +53,10 @@
     }
   }
 
+  const quoted = (character) => (inWords(character) === character ? `"${character}"` : `a ${inWords(character)}`);
   const here = () => Math.min(place.valueAsNumber, characters.length) - 1;  // -1: there is no text
   const unit = () => Math.min(Math.max(Math.trunc(chosenUnit.valueAsNumber) || 0, 0), Number(chosenUnit.max || 0));
+  const showTemperature = () => { part("output").textContent = temperature.valueAsNumber.toFixed(1); };
   const probabilities = (step) => recurrentGru.softmax(step.logits, temperature.valueAsNumber);
 
   function goTo(index) {
@@ -99,7 +101,7 @@
     const name = `${letter} of unit ${unit()}`;
     const range = values.length ? `from ${asNumber(Math.min(...values))} to ${asNumber(Math.max(...values))}` : "no text yet";
     part(".line").setAttribute("aria-label", `${name} over the text: ${range}`);
-    const words = [name, ` after "${inWords(characters[here()])}": `, element("b", {}, asNumber(values[here()] ?? 0))];
+    const words = [name, ` after ${quoted(characters[here()])}: `, element("b", {}, asNumber(values[here()] ?? 0))];
     part(".value").replaceChildren(...(values.length ? words : ["Type something to read."]));
   }
 
@@ -137,7 +139,7 @@
 
   /** Write one character after the text; false if the text is full. */
   function writeOne() {
-    if (characters.length >= text.maxLength) return false;
+    if (text.value.length >= text.maxLength) return false;
     const likely = steps.length ? probabilities(steps.at(-1)) : startOfParagraph();
     let token = 0;
     while (token === 0) token = recurrentGru.draw(likely);  // 0 is the unknown character, which cannot be written
@@ -281,7 +283,7 @@
   for (const control of [chosenPart, chosenUnit]) control.addEventListener("input", () => stored && chooseUnit());
   known.addEventListener("input", chooseKnown);
   temperature.addEventListener("input", () => {
-    part("output").textContent = temperature.valueAsNumber.toFixed(1);
+    showTemperature();
     show();
   });
   for (const [button, doing] of [[part(".write"), writeOn], [part(".replay"), replay]]) {
@@ -300,6 +302,7 @@
   recurrentView.makeBars(part(".next tbody"));
   recurrentView.clearBars(part(".next tbody"));
   page.hidden = false;
+  showTemperature();  // a browser may remember what it was before a reload
   read();
   goTo(characters.length - 1);
   if (!navigator.connection?.saveData) {  // who saves data is left to press the button
