@@ -1,6 +1,7 @@
 // Opens the page with the calculator in Chromium, uses it by keyboard, and tells, as JSON, what a reader there meets.
 // node tests/browse_calculator.mjs CHROMIUM ADDRESS
 import { chromium } from "playwright-core";
+import { measureContrast } from "./contrast.mjs";
 
 const [executablePath, address] = process.argv.slice(2);
 const flags = [
@@ -50,49 +51,6 @@ async function type(tab, name, value) {
   if (value !== "") await tab.keyboard.type(value);
 }
 
-// Words with less contrast than 4.5 to 1 against what is behind them; those of the picture, against its boxes as well.
-function measureContrast(tab) {
-  return tab.evaluate(() => {
-    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-    const read = (color, behind = [255, 255, 255]) => {
-      canvas.fillStyle = `rgb(${behind.slice(0, 3).join(" ")})`;
-      canvas.fillRect(0, 0, 1, 1);
-      canvas.fillStyle = color;
-      canvas.fillRect(0, 0, 1, 1);
-      return [...canvas.getImageData(0, 0, 1, 1).data];
-    };
-    const luminance = (rgb) => {
-      const linear = (part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-      const [r, g, b] = rgb.map((part) => linear(part / 255));
-      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const backgroundOf = (node) => {
-      const layers = [];
-      for (let at = node; at; at = at.parentElement) layers.unshift(getComputedStyle(at).backgroundColor);
-      return layers.reduce((behind, color) => read(color, behind), [255, 255, 255]);
-    };
-    const box = document.querySelector(".calculator rect.box");
-    const faint = [];
-    let checked = 0;
-    const walker = document.createTreeWalker(document.querySelector(".calculator"), NodeFilter.SHOW_TEXT);
-    while (walker.nextNode()) {
-      const owner = walker.currentNode.parentElement;
-      if (!walker.currentNode.textContent.trim() || !owner.checkVisibility() || owner.closest(".hidden")) continue;
-      const style = getComputedStyle(owner);
-      const isDrawn = owner.tagName === "text";
-      const backgrounds = [backgroundOf(owner), ...(isDrawn ? [read(getComputedStyle(box).fill)] : [])];
-      const ratios = backgrounds.map((behind) => {
-        const color = read(isDrawn ? style.fill : style.color, behind);
-        const [light, dark] = [luminance(color), luminance(behind)].sort((a, b) => b - a);
-        return (light + 0.05) / (dark + 0.05);
-      });
-      checked += 1;
-      if (Math.min(...ratios) < 4.5) faint.push(walker.currentNode.textContent.trim());
-    }
-    return { checked, faint };
-  });
-}
-
 // One reader: a width, a color scheme; everything by keyboard.
 async function visit(width, colorScheme) {
   const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
@@ -116,7 +74,7 @@ async function visit(width, colorScheme) {
   seen.focusSeen = await tab.evaluate(() => parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2);
   await tab.keyboard.press("Space");
   seen.afterSwitch = { ...(await look(tab)), announced: await hear(tab) };
-  Object.assign(seen, await measureContrast(tab));
+  Object.assign(seen, await measureContrast(tab, ".calculator"));
   seen.sideways = await sideways();
 
   await tab.locator("input[type=range][aria-label^=num_layers]").focus();
