@@ -49,6 +49,10 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   if (!contents.contains(event.target) && !menu.contains(event.target)) showContents(false);
 });
+// Nor does it stay in front of what the keyboard goes on to.
+contents.addEventListener("focusout", ({ relatedTarget }) => {
+  if (relatedTarget && !contents.contains(relatedTarget) && relatedTarget !== menu) showContents(false);
+});
 contents.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
 
 // "/" goes to the search field, unless the reader is typing.
@@ -119,3 +123,41 @@ addEventListener("afterprint", () => {
     delete details.dataset.opened;
   });
 });
+
+// What is too wide scrolls by itself: a stop of the Tab key then, so that arrow keys can move it, with a name.
+{
+  const kinds = {
+    pre: "Code",
+    ".katex-display": "Formula",
+    ".pst-scrollable-table-container, .text_html, .calculator :is(.tensors, .weights)": "Table",
+    ".calculator .says": "Result",
+  };
+  const boxes = Object.entries(kinds).flatMap(([selector, kind]) =>
+    [...document.querySelectorAll(`article :is(${selector})`)].map((box) => ({ box, kind })),
+  );
+  const scrolls = (box) =>
+    box.scrollWidth > box.clientWidth ||
+    (box.scrollHeight > box.clientHeight + 1 && getComputedStyle(box).overflowY !== "hidden");
+  const mark = ({ box, kind }) => {
+    const attributes = { tabindex: "0", role: "group", "aria-label": `${kind}, scrolls` };
+    const needed = scrolls(box);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (needed) box.setAttribute(name, value);
+      else box.removeAttribute(name);
+    }
+  };
+  const watcher = new ResizeObserver(() => boxes.forEach(mark)); // tells, too, when a fold opens
+  for (const { box } of boxes) [box, box.firstElementChild].forEach((part) => part && watcher.observe(part));
+  document.fonts.ready.then(() => boxes.forEach(mark));
+}
+
+// The check mark on a copy button, in words for those who do not see it.
+{
+  const announcer = document.createElement("p");
+  announcer.className = "hidden";
+  announcer.setAttribute("role", "status");
+  document.body.append(announcer);
+  document.addEventListener("click", (event) => {
+    announcer.textContent = event.target.closest(".copybtn")?.matches(".success") ? "Copied" : "";
+  });
+}
