@@ -1,6 +1,6 @@
 // Opens every page of the built site in Chromium and tells, as JSON, what a reader there would meet.
 // node tests/browse.mjs CHROMIUM ADDRESS PAGE...
-import { findBarriers, launch, measureSideways, openTab, resize } from "./browsing.mjs";
+import { findBarriers, launch, layOut, measureSideways, openTab, resize } from "./browsing.mjs";
 
 const [executablePath, address, ...pages] = process.argv.slice(2);
 const browser = await launch(executablePath);
@@ -23,6 +23,7 @@ async function read(colorScheme, widths) {
       const isLoaded = ({ family, weight, status }) => /Source Serif/.test(family) && weight === "600" && status === "loaded";
       return [...document.fonts].some(isLoaded);
     });
+    await layOut(tab);
     for (const width of widths) {
       await resize(tab, width);
       visit.sideways[width] = await measureSideways(tab);

@@ -1,6 +1,6 @@
 // Uses the built site as a reader does, mostly by keyboard, and tells, as JSON, what happened.
 // node tests/browse_use.mjs CHROMIUM ADDRESS CHAPTER OTHER-PAGE QUERY...
-import { findBarriers, launch, lookAtFocus, openTab, settle } from "./browsing.mjs";
+import { findBarriers, launch, layOut, lookAtFocus, openTab } from "./browsing.mjs";
 
 const [executablePath, address, chapter, other, ...queries] = process.argv.slice(2);
 const browser = await launch(executablePath);
@@ -57,7 +57,7 @@ async function walks(page) {
   for (const width of [1280, 360]) {
     const { tab, close } = await open({ viewport: { width, height: 740 } });
     await tab.goto(address + page);
-    await settle(tab);
+    await layOut(tab);
     seen[width] = await walk(tab);
     await close();
   }
@@ -195,7 +195,7 @@ async function onPhone() {
   await tab.waitForFunction(shut);
   seen.afterIt = (await lookAtFocus(tab)).isSeen;
 
-  await settle(tab);
+  await layOut(tab);
   await tabTo(tab, "pre[tabindex]");
   seen.scrollerName = await tab.evaluate(() => document.activeElement.getAttribute("aria-label"));
   await press(tab, "ArrowRight", () => document.activeElement.scrollLeft > 0);

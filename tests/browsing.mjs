@@ -35,6 +35,14 @@ export async function openTab(browser, address, options) {
 export const settle = (tab) =>
   tab.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
 
+// Lays out what a page leaves for later because it is out of sight: it would hide what is wrong there.
+export const layOut = async (tab) => {
+  await tab.evaluate(() => document.querySelectorAll("article > section > *").forEach((section) => {
+    section.style.contentVisibility = "visible";
+  }));
+  await settle(tab);
+};
+
 export const resize = async (tab, width, height = 800) => {
   await tab.setViewportSize({ width, height });
   await settle(tab);
@@ -58,6 +66,7 @@ export async function findBarriers(tab, { within = "html", rules } = {}) {
     const { violations } = await window.axe.run(within, {
       ...(rules ? { runOnly: rules } : { rules: { "target-size": { enabled: true } } }),
       resultTypes: ["violations"],
+      preload: false, // fetches nothing: of a page on the disk it could not
     });
     document.querySelectorAll("details[data-closed]").forEach((fold) => {
       fold.open = false;

@@ -132,9 +132,6 @@ addEventListener("afterprint", () => {
     ".pst-scrollable-table-container, .text_html, .calculator :is(.tensors, .weights)": "Table",
     ".calculator .says": "Result",
   };
-  const boxes = Object.entries(kinds).flatMap(([selector, kind]) =>
-    [...document.querySelectorAll(`article :is(${selector})`)].map((box) => ({ box, kind })),
-  );
   const scrolls = (box) =>
     box.scrollWidth > box.clientWidth ||
     (box.scrollHeight > box.clientHeight + 1 && getComputedStyle(box).overflowY !== "hidden");
@@ -146,9 +143,27 @@ addEventListener("afterprint", () => {
       else box.removeAttribute(name);
     }
   };
-  const watcher = new ResizeObserver(() => boxes.forEach(mark)); // tells, too, when a fold opens
-  for (const { box } of boxes) [box, box.firstElementChild].forEach((part) => part && watcher.observe(part));
-  document.fonts.ready.then(() => boxes.forEach(mark));
+
+  // The watcher tells of a box once it is laid out, be it that a fold opens. Those that are not yet are not asked.
+  const watched = new Map();
+  const laidOut = new Set();
+  const watcher = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      laidOut.add(watched.get(target));
+      mark(watched.get(target));
+    }
+  });
+  for (const [selector, kind] of Object.entries(kinds)) {
+    for (const box of document.querySelectorAll(`article :is(${selector})`)) {
+      const known = { box, kind };
+      for (const part of [box, box.firstElementChild]) {
+        if (!part || watched.has(part)) continue;
+        watched.set(part, known);
+        watcher.observe(part);
+      }
+    }
+  }
+  document.fonts.ready.then(() => laidOut.forEach(mark));
 }
 
 // The check mark on a copy button, in words for those who do not see it.
