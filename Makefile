@@ -14,10 +14,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book build test test-gpu execute record lint setup gpu clean clean-all
+.PHONY: help book build test test-browser test-gpu execute record lint setup gpu clean clean-all
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 book: build ## build the site and serve it (PORT=8000)
 	@$(RUN) tools/serve.py _build/html $(PORT)
@@ -31,6 +31,9 @@ build: setup ## build the site into _build/html; any warning is an error
 
 test: setup build ## run every test, every notebook and the checks of the site (WORKERS=2, PYTEST_ARGS=)
 	@OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadscope $(PYTEST_ARGS)
+
+test-browser: setup build ## drive the site in Chromium, axe-core on every page; skips, saying so, where there is none
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -m browser tests $(PYTEST_ARGS)
 
 test-gpu: setup gpu build ## the same on a GPU; fails where there is none
 	@$(PYTEST) --require-gpu $(PYTEST_ARGS)

@@ -1,15 +1,11 @@
 // Opens the page with the calculator in Chromium, uses it by keyboard, and tells, as JSON, what a reader there meets.
 // node tests/browse_calculator.mjs CHROMIUM ADDRESS
-import { chromium } from "playwright-core";
 import { measureContrast } from "./contrast.mjs";
+import { findBarriers, launch, measureSideways, openTab } from "./browsing.mjs";
 
 const [executablePath, address] = process.argv.slice(2);
-const flags = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
-];
 const folder = address.slice(0, address.lastIndexOf("/") + 1);
-const browser = await chromium.launch({ executablePath, args: flags });
+const browser = await launch(executablePath);
 
 // What the page shows at this moment.
 function look(tab) {
@@ -53,19 +49,9 @@ async function type(tab, name, value) {
 
 // One reader: a width, a color scheme; everything by keyboard.
 async function visit(width, colorScheme) {
-  const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
-  const tab = await context.newPage();
-  const seen = { width, colorScheme, errors: [], outside: [] };
-  tab.on("console", (message) => message.type() === "error" && seen.errors.push(message.text()));
-  tab.on("pageerror", (error) => seen.errors.push(String(error)));
-  tab.on("request", (request) => {
-    if (!request.url().startsWith(folder) && !request.url().startsWith("data:")) seen.outside.push(request.url());
-  });
+  const { tab, listen, close } = await openTab(browser, folder, { viewport: { width, height: 800 }, colorScheme });
+  const seen = { width, colorScheme, ...listen() };
   await tab.goto(address, { waitUntil: "load" });
-  const sideways = () => tab.evaluate(() => {
-    const { scrollWidth, clientWidth } = document.documentElement;
-    return scrollWidth - clientWidth;
-  });
   seen.before = await look(tab);
 
   await tab.locator("input[name=bidirectional]").focus();
@@ -75,7 +61,8 @@ async function visit(width, colorScheme) {
   await tab.keyboard.press("Space");
   seen.afterSwitch = { ...(await look(tab)), announced: await hear(tab) };
   Object.assign(seen, await measureContrast(tab, ".calculator"));
-  seen.sideways = await sideways();
+  seen.sideways = await measureSideways(tab);
+  seen.barriers = await findBarriers(tab, { within: ".calculator" });
 
   await tab.locator("input[type=range][aria-label^=num_layers]").focus();
   await tab.keyboard.press("ArrowRight");
@@ -83,8 +70,9 @@ async function visit(width, colorScheme) {
   seen.slider = { field, rows: (await look(tab)).tensors.h_n };
 
   await type(tab, "proj_size", "20");
+  seen.barriers.push(...(await findBarriers(tab, { within: ".calculator" })));
   seen.wrong = { ...(await look(tab)), announced: await hear(tab) };
-  seen.sideways = Math.max(seen.sideways, await sideways());
+  seen.sideways = Math.max(seen.sideways, await measureSideways(tab));
   await type(tab, "proj_size", "0");
 
   await tab.locator("input[name=follow]").focus();
@@ -110,7 +98,7 @@ async function visit(width, colorScheme) {
   await tab.keyboard.press("Enter");
   await tab.waitForFunction(() => !document.querySelector(".calculator figure").hidden);
   seen.afterReset = await look(tab);
-  await context.close();
+  await close();
   return seen;
 }
 

@@ -1,6 +1,7 @@
 // Opens a page with two drawings that build up in Chromium, uses the first by keyboard, and tells, as JSON, what is seen.
 // node tests/browse_diagram_steps.mjs CHROMIUM ADDRESS
-import { launch, measureContrast, open, sideways } from "./browser_page.mjs";
+import { launch, measureSideways, openPage } from "./browsing.mjs";
+import { measureContrast } from "./contrast.mjs";
 
 const [executablePath, address] = process.argv.slice(2);
 const browser = await launch(executablePath);
@@ -34,7 +35,7 @@ const belowAt = (tab) => tab.evaluate(() => document.querySelector("figcaption")
 
 // One reader: a width, a color scheme; everything by keyboard.
 async function visit(width, colorScheme) {
-  const { context, tab, seen } = await open(browser, address, width, colorScheme);
+  const { tab, seen, close } = await openPage(browser, address, width, colorScheme);
   seen.start = await settled(tab);
   const before = await belowAt(tab);
   await tab.locator("input[value=all]").first().focus();
@@ -49,7 +50,7 @@ async function visit(width, colorScheme) {
     return parseFloat(getComputedStyle(document.activeElement.nextElementSibling).outlineWidth) >= 2;
   });
   Object.assign(seen, await measureContrast(tab, "figure.steps"));
-  seen.sideways = await sideways(tab);
+  seen.sideways = await measureSideways(tab);
 
   await tab.keyboard.press("ArrowLeft");
   await tab.emulateMedia({ media: "print" });
@@ -60,14 +61,14 @@ async function visit(width, colorScheme) {
   await tab.keyboard.press("ArrowRight");
   await tab.keyboard.press("ArrowRight");
   seen.end = await settled(tab);
-  await context.close();
+  await close();
   return seen;
 }
 
 async function visitWithoutScript() {
-  const { context, tab } = await open(browser, address, 1280, "light", { javaScriptEnabled: false });
+  const { tab, close } = await openPage(browser, address, 1280, "light", { javaScriptEnabled: false });
   const seen = await look(tab);
-  await context.close();
+  await close();
   return seen;
 }
 
@@ -75,10 +76,10 @@ async function visitWithoutScript() {
 async function visitForMotion() {
   const fades = {};
   for (const reducedMotion of ["reduce", "no-preference"]) {
-    const { context, tab } = await open(browser, address, 1280, "light", { reducedMotion });
+    const { tab, close } = await openPage(browser, address, 1280, "light", { reducedMotion });
     const duration = await tab.evaluate(() => getComputedStyle(document.querySelector("[data-step]")).transitionDuration);
     fades[reducedMotion] = parseFloat(duration) > 0;
-    await context.close();
+    await close();
   }
   return fades;
 }

@@ -1,6 +1,7 @@
 // Opens the page with the two GRUs in Chromium, uses it by keyboard, and tells, as JSON, what a reader there meets.
 // node tests/browse_gru_conventions.mjs CHROMIUM ADDRESS
-import { launch, measureContrast, open, sideways } from "./browser_page.mjs";
+import { launch, measureSideways, openPage } from "./browsing.mjs";
+import { measureContrast } from "./contrast.mjs";
 
 const [executablePath, address] = process.argv.slice(2);
 const browser = await launch(executablePath);
@@ -56,10 +57,10 @@ async function play(tab) {
 
 // One reader: a width, a color scheme; everything by keyboard.
 async function visit(width, colorScheme) {
-  const { context, tab, seen } = await open(browser, address, width, colorScheme);
+  const { tab, seen, close } = await openPage(browser, address, width, colorScheme);
   seen.start = await look(tab);
   Object.assign(seen, await measureContrast(tab, PIECE));
-  seen.sideways = await sideways(tab);
+  seen.sideways = await measureSideways(tab);
 
   await press(tab, "[name=step]", "Home");
   await tab.keyboard.press("ArrowRight");
@@ -82,7 +83,7 @@ async function visit(width, colorScheme) {
   seen.random = await hear(tab, () => press(tab, "[name=zeroBias]", "Space"));
   seen.redrawn = await hear(tab, () => press(tab, "[name=redraw]", "Enter"));
   await tab.locator(`${PIECE} summary`).click();
-  seen.sideways = Math.max(seen.sideways, await sideways(tab));
+  seen.sideways = Math.max(seen.sideways, await measureSideways(tab));
   seen.afterReset = await hear(tab, () => press(tab, "button[type=reset]", "Enter"));
 
   await tab.emulateMedia({ reducedMotion: "reduce" });
@@ -90,7 +91,7 @@ async function visit(width, colorScheme) {
   const word = await tab.locator(`${PIECE} [name=play]`).textContent();
   await press(tab, "[name=play]", "Enter");
   seen.lessMotion = { word, step: (await look(tab)).step };
-  await context.close();
+  await close();
   return seen;
 }
 

@@ -1,16 +1,12 @@
 // Opens the page with the live model in Chromium, uses it by keyboard and pointer, and tells, as JSON, what a reader
 // there meets.
 // node tests/browse_live_model.mjs CHROMIUM ADDRESS
-import { chromium } from "playwright-core";
+import { launch } from "./browsing.mjs";
 import { measureContrast } from "./contrast.mjs";
 
 const [executablePath, address] = process.argv.slice(2);
-const flags = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
-];
 const folder = new URL("..", address).href;  // of the site: the page stands one below
-const browser = await chromium.launch({ executablePath, args: flags });
+const browser = await launch(executablePath);
 
 // A page that notes its errors, and what it asks for.
 async function open(options, prepare = async () => {}) {

@@ -28,9 +28,9 @@ export function measureContrast(tab, selector) {
     const walker = document.createTreeWalker(document.querySelector(selector), NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
       const owner = walker.currentNode.parentElement;
-      if (!walker.currentNode.textContent.trim() || !owner.checkVisibility() || owner.closest(".hidden, :disabled")) continue;
+      if (!walker.currentNode.textContent.trim() || !owner.checkVisibility({ visibilityProperty: true }) || owner.closest(".hidden, :disabled")) continue;
       const style = getComputedStyle(owner);
-      const isDrawn = owner.tagName === "text";
+      const isDrawn = owner.closest("svg");
       const backgrounds = [backgroundOf(owner), ...(isDrawn && box ? [read(getComputedStyle(box).fill)] : [])];
       const ratios = backgrounds.map((behind) => {
         const color = read(isDrawn ? style.fill : style.color, behind);

@@ -1,14 +1,11 @@
-"""A small book in the real template, built and opened in a browser: for tests of what a directive puts into a page."""
+"""A small book in the real template, built for tests of what a directive puts into a page."""
 
-import json
-import shutil
 import subprocess
 import sys
 
 import pytest
 
 from tests.site_pages import ROOT, parse
-from tests.test_browser import find_node
 
 STATIC = ROOT / "book" / "_static"
 CONFIG = f"""
@@ -26,7 +23,6 @@ def setup(app):
     app.connect("html-page-context", page_contents)
 """
 PAGE = "{title}\n{line}\n\n.. meta::\n   :description: A page of the {title} kind.\n\nWords.\n\n{body}\n"
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 def need_katex():
@@ -61,14 +57,3 @@ def loaded(page, folder):
     return [address.partition(f"_static/{folder}/")[2] for address in addresses if f"_static/{folder}/" in address]
 
 
-def browse(script, page):
-    """What a browser saw in a page opened from the disk, and what using it did: the JSON that the script prints."""
-    browser = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if browser is None:
-        pytest.skip("There is no Chromium on PATH, so the page was not opened in a browser.")
-    if not (ROOT / "node_modules" / "playwright-core").is_dir():
-        pytest.skip("There is no playwright-core in node_modules (run `npm ci`): no browser was opened.")
-    command = [find_node(), f"tests/{script}", browser, page.as_uri()]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)

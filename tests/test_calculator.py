@@ -7,10 +7,8 @@ the directive from the disk, wide and on a phone, light and dark. Either skips, 
 import importlib
 import itertools
 import json
-import os
 import random
 import re
-import shutil
 import subprocess
 import sys
 import warnings
@@ -21,8 +19,8 @@ from torch import nn
 
 import companion
 from companion.anatomy import explain
+from tests.chromium import find_node
 from tests.site_pages import ROOT, parse, site
-from tests.test_browser import find_node
 
 SHAPES = ROOT / "book" / "_static" / "calculator" / "shapes.js"
 KINDS = ("RNN", "LSTM", "GRU", "SRU")
@@ -300,18 +298,9 @@ def test_the_files_name_no_other_host():
 
 
 @pytest.fixture(scope="module")
-def report(book):
+def report(book, chromium):
     """What a browser saw in the page opened from the disk, and what using it did."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next(filter(None, map(shutil.which, names)), None)
-    if browser is None:
-        pytest.skip("There is no Chromium on PATH, so the calculator was not opened in a browser.")
-    if not (ROOT / "node_modules" / "playwright-core").is_dir():
-        pytest.skip("There is no playwright-core in node_modules (run `npm ci`): no browser was opened.")
-    command = [find_node(), "tests/browse_calculator.mjs", browser, (book / "index.html").as_uri()]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=dict(os.environ))
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return chromium("browse_calculator.mjs", (book / "index.html").as_uri())
 
 
 def test_it_opens_everywhere_without_an_error(report):
@@ -328,6 +317,11 @@ def test_nothing_scrolls_sideways(report):
 def test_words_stand_out_from_what_is_behind_them(report):
     assert all(visit["checked"] > 40 for visit in report["visits"])
     assert [visit["faint"] for visit in report["visits"]] == [[]] * 4
+
+
+def test_axe_finds_nothing(report):
+    """At the start, and with an argument that is wrong."""
+    assert [visit["barriers"] for visit in report["visits"]] == [[]] * 4
 
 
 def test_a_switch_changes_tables_and_picture(report):

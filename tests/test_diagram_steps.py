@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.site_pages import ROOT, pages, parse, site
-from tests.small_book import STATIC, browse, build, loaded, need_katex, write_book
+from tests.small_book import STATIC, build, loaded, need_katex, write_book
 
 LAYERS = {  # the chapter, the drawing in it, and the gates in the order in which they come
     "foundations/simple-rnn": ("rnn-step", ["input", "state", "cell", "state"]),
@@ -150,8 +150,8 @@ def test_the_lines_are_text_of_the_page(book):
 
 
 @pytest.fixture(scope="module")
-def report(book):
-    return browse("browse_diagram_steps.mjs", book / "index.html")
+def report(book, chromium):
+    return chromium("browse_diagram_steps.mjs", (book / "index.html").as_uri())
 
 
 WHOLE = [True, True, True]

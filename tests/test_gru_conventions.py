@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from companion import gru_step
+from tests.chromium import find_node
 from tests.site_pages import ROOT, parse, site
-from tests.small_book import STATIC, browse, build, loaded, need_katex, write_book
-from tests.test_browser import find_node
+from tests.small_book import STATIC, build, loaded, need_katex, write_book
 
 FOLDER = STATIC / "gru-conventions"
 MARKUP = ROOT / "book" / "_templates" / "gru_conventions.html"
@@ -261,8 +261,8 @@ def test_the_files_name_no_other_host():
 
 
 @pytest.fixture(scope="module")
-def report(book):
-    return browse("browse_gru_conventions.mjs", book / "index.html")
+def report(book, chromium):
+    return chromium("browse_gru_conventions.mjs", (book / "index.html").as_uri())
 
 
 def test_it_opens_everywhere_without_an_error(report):

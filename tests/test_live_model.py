@@ -7,9 +7,7 @@ skip, saying so, where they cannot run.
 
 import hashlib
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 
@@ -20,8 +18,8 @@ import torch
 from torch import nn
 
 from companion import Corpus, Vocabulary, load_story
+from tests.chromium import find_node
 from tests.site_pages import ROOT, parse, site
-from tests.test_browser import find_node
 from tools import train_live_model as trainer
 
 LIVE = ROOT / "book" / "_static" / "live"
@@ -419,18 +417,9 @@ def test_the_files_name_no_other_host():
 
 
 @pytest.fixture(scope="module")
-def report(book):
+def report(book, chromium):
     """What a browser saw in the page opened from the disk, and what using it did."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next(filter(None, map(shutil.which, names)), None)
-    if browser is None:
-        pytest.skip("There is no Chromium on PATH, so the live model was not opened in a browser.")
-    if not (ROOT / "node_modules" / "playwright-core").is_dir():
-        pytest.skip("There is no playwright-core in node_modules (run `npm ci`): no browser was opened.")
-    command = [find_node(), "tests/browse_live_model.mjs", browser, (book / "part" / "with.html").as_uri()]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, env=dict(os.environ))
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return chromium("browse_live_model.mjs", (book / "part" / "with.html").as_uri())
 
 
 @pytest.fixture(scope="module")

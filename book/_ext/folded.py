@@ -29,9 +29,16 @@ class FoldDropdowns(SphinxPostTransform):
             if "dropdown" not in node.get("classes", ()) or not isinstance(node[0], nodes.title):
                 continue
             block = folded(ids=node["ids"], classes=[name for name in node["classes"] if name != "dropdown"])
-            block += folded_title("", "", *node[0].children)
+            block += folded_title("", "", *without_links(node[0]))
             block += node.children[1:]
             node.replace_self(block)
+
+
+def without_links(title: nodes.title) -> list[nodes.Node]:
+    """A title's words: what opens a fold is one control, and a link in it would be a second one."""
+    for link in list(title.findall(nodes.reference)):
+        link.replace_self(link.children)
+    return title.children
 
 
 def visit_folded(self, node) -> None:

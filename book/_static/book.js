@@ -49,6 +49,10 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   if (!contents.contains(event.target) && !menu.contains(event.target)) showContents(false);
 });
+// Nor does it stay in front of what the keyboard goes on to.
+contents.addEventListener("focusout", ({ relatedTarget }) => {
+  if (relatedTarget && !contents.contains(relatedTarget) && relatedTarget !== menu) showContents(false);
+});
 contents.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
 
 // "/" goes to the search field, unless the reader is typing.
@@ -119,3 +123,56 @@ addEventListener("afterprint", () => {
     delete details.dataset.opened;
   });
 });
+
+// What is too wide scrolls by itself: a stop of the Tab key then, so that arrow keys can move it, with a name.
+{
+  const kinds = {
+    pre: "Code",
+    ".katex-display": "Formula",
+    ".pst-scrollable-table-container, .text_html, .calculator :is(.tensors, .weights)": "Table",
+    ".calculator .says": "Result",
+  };
+  const scrolls = (box) =>
+    box.scrollWidth > box.clientWidth ||
+    (box.scrollHeight > box.clientHeight + 1 && getComputedStyle(box).overflowY !== "hidden");
+  const mark = ({ box, kind }) => {
+    const attributes = { tabindex: "0", role: "group", "aria-label": `${kind}, scrolls` };
+    const needed = scrolls(box);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (needed) box.setAttribute(name, value);
+      else box.removeAttribute(name);
+    }
+  };
+
+  // The watcher tells of a box once it is laid out, be it that a fold opens. Those that are not yet are not asked.
+  const watched = new Map();
+  const laidOut = new Set();
+  const watcher = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      laidOut.add(watched.get(target));
+      mark(watched.get(target));
+    }
+  });
+  for (const [selector, kind] of Object.entries(kinds)) {
+    for (const box of document.querySelectorAll(`article :is(${selector})`)) {
+      const known = { box, kind };
+      for (const part of [box, box.firstElementChild]) {
+        if (!part || watched.has(part)) continue;
+        watched.set(part, known);
+        watcher.observe(part);
+      }
+    }
+  }
+  document.fonts.ready.then(() => laidOut.forEach(mark));
+}
+
+// The check mark on a copy button, in words for those who do not see it.
+{
+  const announcer = document.createElement("p");
+  announcer.className = "hidden";
+  announcer.setAttribute("role", "status");
+  document.body.append(announcer);
+  document.addEventListener("click", (event) => {
+    announcer.textContent = event.target.closest(".copybtn")?.matches(".success") ? "Copied" : "";
+  });
+}
