@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "book" / "_ext")]
 from launch_buttons import LAUNCH_FOLDER, find_repository, git_origin, site_address  # noqa: E402
 
 from tools.drawing_files import write_drawings  # noqa: E402
-from tools.plain_markdown import Book, Page, cell_figure, figure_numbers  # noqa: E402
+from tools.plain_markdown import Book, Page, cell_figure, figure_numbers, heading_anchors  # noqa: E402
 
 BOOK = ROOT / "book"
 PACKAGE = ("companion", "pyproject.toml", "README.md", "LICENSE")  # what the package is built from
@@ -128,6 +128,7 @@ def make_copy(notebook: NotebookNode, name: str, book: Book, wheel: str) -> Note
     """A notebook whose text is plain Markdown, whose plots have captions, and which gets the package by itself."""
     page = Page(book, name)
     page.figures = figure_numbers(notebook.cells, page.chapter)
+    page.anchors = heading_anchors(notebook.cells)
     cells: list[NotebookNode] = []
     opened = False
     for cell in notebook.cells:

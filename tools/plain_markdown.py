@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import yaml
+from docutils import nodes
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from mdit_py_plugins.myst_role.index import myst_role
 from myst_parser.config.main import MdParserConfig
+from myst_parser.mdit_to_docutils.base import default_slugify
 from myst_parser.parsers.mdit import create_md_parser
 from pybtex.database import Entry, parse_file
 
@@ -134,11 +137,13 @@ class Page:
         book: What it refers to.
         name: The page, such as "gates/gru".
         figures: The number of each figure by its name, for references that come before it.
+        anchors: What the site calls the place that a link within the page names, such as "#two-gates".
     """
 
     book: Book
     name: str
     figures: dict[str, str] = field(default_factory=dict)
+    anchors: dict[str, str] = field(default_factory=dict)
     exercises: dict[str, str] = field(default_factory=dict)
     shown: int = 0  # figures so far
 
@@ -255,9 +260,9 @@ class Page:
         return text, cursor
 
     def local_link(self, address: str) -> str:
-        if address.startswith("#"):
-            return self.book.page(self.name) + address
-        raise ValueError(f"the link to {address} leads nowhere outside the site: write {{doc}} instead")
+        if address in self.anchors:
+            return self.book.page(self.name) + self.anchors[address]
+        raise ValueError(f"the link to {address} leads nowhere outside the site")
 
     def role(self, name: str, content: str) -> str:
         """A role as plain Markdown."""
@@ -345,6 +350,19 @@ ROLES: dict[str, Callable[[Page, str], str]] = {
     "cite:p": Page.cite,
     "cite:t": Page.cite_in_text,
 }
+
+
+def heading_anchors(cells: list) -> dict[str, str]:
+    """The site's anchor of each heading of a chapter, by the one that links in MyST use."""
+    anchors = {}
+    for cell in cells:
+        tokens = PARSER.parse(cell.source) if cell.cell_type == "markdown" else []
+        for opening, inline in pairwise(tokens):
+            if opening.type == "heading_open":
+                words = "".join(child.content for child in inline.children or [])
+                curled = re.sub("['\"]", "", words)  # smart quotes are no part of an anchor
+                anchors[f"#{default_slugify(words)}"] = f"#{nodes.make_id(curled)}"
+    return anchors
 
 
 def figure_numbers(cells: list, chapter: str) -> dict[str, str]:
@@ -439,9 +457,10 @@ def check(text: str) -> None:
         ValueError: If MyST, or an address that means nothing outside the site, is left in it.
     """
     for token in PARSER.parse(text):
-        if token.type in DROPPED or (token.type in ("fence", "colon_fence") and token.info.startswith("{")):
-            raise ValueError(f"this is left of MyST: {token.type} {token.info}")
+        directive = token.type in ("fence", "colon_fence") and token.info.startswith("{")
+        if token.type in (*DROPPED, "substitution_block") or directive:
+            raise ValueError(f"this is left of MyST: {token.type} {token.info or token.content}")
         for inner in descend(token):
             address = str(inner.attrs.get("href") or inner.attrs.get("src") or "")
             if inner.type in ("myst_role", "substitution_inline") or (address and not is_absolute(address)):
-                raise ValueError(f"this is left of MyST: {inner.type} {inner.content or address}")
+                raise ValueError(f"this is left of MyST: {inner.type} {address or inner.content}")
