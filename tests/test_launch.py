@@ -295,6 +295,13 @@ def test_copies_are_for_github(repository, tmp_path):
         colab.main(["--repository", repository, "--built", str(tmp_path), "--folder", str(tmp_path / "colab")])
 
 
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("all of it")
+    with pytest.raises(SystemExit, match=r"holds thesis\.txt, which this tool did not write"):
+        colab.main(["--repository", FORK, "--built", str(tmp_path / "html"), "--folder", str(tmp_path)])
+    assert (tmp_path / "thesis.txt").read_text() == "all of it" and not (tmp_path / "html").exists()
+
+
 # Binder ------------------------------------------------------------------------------------------------------
 
 

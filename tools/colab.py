@@ -61,6 +61,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit("Colab opens repositories on GitHub only. Name one: python tools/colab.py --repository OWNER/NAME")
     site = (options.site or environment.get("BOOK_SITE") or site_address(repository)).rstrip("/")
     beside = options.built / LAUNCH_FOLDER
+    foreign = foreign_files(options.folder)
+    if foreign:
+        sys.exit(f"{options.folder} would be emptied, but holds {foreign[0]}, which this tool did not write.")
     shutil.rmtree(beside, ignore_errors=True)  # a wheel of an older version, a drawing that is gone
     shutil.rmtree(options.folder, ignore_errors=True)
     wheel = build_wheel(beside)
@@ -80,6 +83,12 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--built", type=Path, default=ROOT / "_build" / "html", help="the folder of the built site")
     parser.add_argument("--folder", type=Path, default=ROOT / "_build" / "colab", help="where the copies go")
     return parser.parse_args(arguments)
+
+
+def foreign_files(folder: Path) -> list[str]:
+    """What lies in the folder for the copies that an earlier call has not put there."""
+    ours = {"book", *PACKAGE, *FOR_BINDER}
+    return sorted({path.name for path in folder.iterdir()} - ours) if folder.is_dir() else []
 
 
 def build_wheel(folder: Path) -> Path:
