@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book build test test-browser test-gpu execute record lint setup gpu clean clean-all
+.PHONY: help book build launch test test-browser test-gpu execute record lint setup gpu clean clean-all
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ build: setup ## build the site into _build/html; any warning is an error
 	@$(BOOK) >/dev/null || { echo "The site is not built: mend the warnings above." >&2; exit 1; }
 	@touch _build/complete
 	@echo "The site is in _build/html."
+
+launch: build ## write what the launch buttons open: the wheel, and copies of the notebooks for Colab and Binder
+	@$(RUN) tools/colab.py
 
 test: setup build ## run every test, every notebook and the checks of the site (WORKERS=2, PYTEST_ARGS=)
 	@OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadscope $(PYTEST_ARGS)

@@ -238,8 +238,8 @@ def test_launch_links_open_the_fork(extension):
     found = launch.page_links(launch.Repository("https://github.com/me/book"), "gates/gru")
     links = {link["text"]: link["url"] for link in found}
     assert links == {
-        "Open in Colab": "https://colab.research.google.com/github/me/book/blob/main/book/gates/gru.ipynb",
-        "Open in Binder": "https://mybinder.org/v2/gh/me/book/main?urlpath=lab/tree/book/gates/gru.ipynb",
+        "Open in Colab": "https://colab.research.google.com/github/me/book/blob/colab/book/gates/gru.ipynb",
+        "Open in Binder": "https://mybinder.org/v2/gh/me/book/colab?urlpath=lab/tree/book/gates/gru.ipynb",
     }
 
 

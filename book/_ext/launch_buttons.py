@@ -3,6 +3,9 @@
 The address comes from the environment, so that a fork's pages open the fork: BOOK_REPOSITORY ("owner/name" or a
 web address), then GITHUB_REPOSITORY (set on GitHub Actions), then git's origin. With none known the buttons are
 absent, and the role ``{repository}`` says "this book's repository" instead of naming it.
+
+On GitHub the buttons open copies of the notebooks on a branch of their own, which the Pages workflow writes with
+tools/colab.py: Colab and Jupyter cannot show MyST, and Colab has to be told where to get the package.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ COLAB = "https://colab.research.google.com"
 BINDER = "https://mybinder.org"
 UNKNOWN_ADDRESS = "ADDRESS-OF-THIS-REPOSITORY"
 PROVIDERS = ("github", "gitlab")  # the hosts that Binder and Colab know
+LAUNCH_BRANCH = "colab"  # where the Pages workflow puts the copies
+LAUNCH_FOLDER = "launch"  # where it puts the wheel and the drawings, beside the site's pages
 
 
 @dataclass(frozen=True)
@@ -96,15 +101,21 @@ def find_branch(environment: dict[str, str]) -> str:
     return environment.get("BOOK_BRANCH") or built or "main"
 
 
+def site_address(repository: Repository) -> str:
+    """Where GitHub Pages shows the site of a repository; a repository called owner.github.io is at the top."""
+    owner, name = repository.name.split("/")
+    host = f"{owner.lower()}.github.io"
+    return f"https://{host}" if name.lower() == host else f"https://{host}/{name}"
+
+
 def page_links(repository: Repository | None, page: str) -> list[dict]:
     """The links above a notebook's page: run it, read its source, keep a copy. `page` is its name, no suffix."""
     links = []
     provider = repository.provider if repository else None
     path = f"book/{page}.ipynb"
     if provider == "github":
-        place = f"{repository.name}/{repository.branch}"
-        links.append(("Open in Colab", f"{COLAB}/github/{repository.name}/blob/{repository.branch}/{path}"))
-        links.append(("Open in Binder", f"{BINDER}/v2/gh/{place}?urlpath=lab/tree/{path}"))
+        links.append(("Open in Colab", f"{COLAB}/github/{repository.name}/blob/{LAUNCH_BRANCH}/{path}"))
+        links.append(("Open in Binder", f"{BINDER}/v2/gh/{repository.name}/{LAUNCH_BRANCH}?urlpath=lab/tree/{path}"))
     if provider == "gitlab":
         place = f"{quote(urlsplit(repository.url).path.strip('/'), safe='')}/{repository.branch}"
         links.append(("Open in Binder", f"{BINDER}/v2/gl/{place}?urlpath=lab/tree/{path}"))
