@@ -43,8 +43,8 @@ async function visit(page) {
     await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
     return {
       shifted: window.shifted,
-      face: document.fonts.check('400 16px "Source Serif 4"') && document.fonts.check('600 32px "Source Serif 4"'),
-      faces: [...document.fonts].filter((face) => face.status === "error").map((face) => face.family),
+      face: document.fonts.check('600 32px "Source Serif 4"'),
+      broken: [...document.fonts].filter((face) => face.status === "error").map((face) => face.family),
     };
   });
   await tab.close();

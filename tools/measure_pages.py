@@ -114,7 +114,8 @@ def print_table(rows: list[tuple[str, dict]]) -> None:
     for name, run in rows:
         print(f"{name}: {run.get('error') or describe(run['figures'])}")
         if any(score < goal for score, goal in zip(scores(run), GOALS, strict=True)):
-            print(f"  below {'/'.join(map(str, GOALS))}: {'; '.join(f'{audit} ({words})' for audit, words in run['lost'].items())}")
+            lost = "; ".join(f"{audit} ({words})" for audit, words in run["lost"].items())
+            print(f"  below {'/'.join(map(str, GOALS))}: {lost}")
 
 
 def describe(figures: dict) -> str:

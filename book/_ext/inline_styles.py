@@ -17,9 +17,11 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
-SPARE = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|/\*.*?\*/|\s+""", re.DOTALL)  # strings are kept whole
-AROUND_BRACES = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\s*([{};,])\s*""")
-LAST_SEMICOLON = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|;(?=\})""")
+STRING = r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""  # kept whole
+SPARE = re.compile(STRING + r"|/\*.*?\*/|\s+", re.DOTALL)
+AROUND_BRACES = re.compile(STRING + r"|\s*([{};,])\s*")
+AFTER_PROPERTY = re.compile(STRING + r"|(?<=[{;])([\w-]+:) ")
+LAST_SEMICOLON = re.compile(STRING + r"|;(?=\})")
 ADDRESS = re.compile(r"""url\(\s*(['"]?)([^'")]+)\1\s*\)""")
 ELSEWHERE = re.compile(r"[a-z]+:|/|#")  # data:, https:, an absolute path, a part of the page
 
@@ -28,7 +30,8 @@ ELSEWHERE = re.compile(r"[a-z]+:|/|#")  # data:, https:, an absolute path, a par
 def compact(style: str) -> str:
     """The style sheet without comments and spare white space."""
     style = SPARE.sub(lambda match: match[1] or ("" if match[0].startswith("/*") else " "), style)
-    style = AROUND_BRACES.sub(lambda match: match[1] or match[2], style)
+    for spaced in (AROUND_BRACES, AFTER_PROPERTY):
+        style = spaced.sub(lambda match: match[1] or match[2], style)
     return LAST_SEMICOLON.sub(lambda match: match[1] or "", style).strip()
 
 

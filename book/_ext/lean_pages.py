@@ -21,7 +21,7 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 TEXT_FACE = ("400-normal", "400-italic", "600-normal")
-FIRST_SEEN = ("400-normal", "600-normal")  # on every page's first screen: text and heading
+FIRST_SEEN = ("600-normal", "400-normal")  # on a page's first screen: heading and text
 
 # Names of files, or words of inline scripts, and the words of a page's body that call for them; None: never.
 NEEDED_BY = {
@@ -85,7 +85,8 @@ def prune_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
     for file in context["script_files"]:
         if file.filename and "async" not in file.attributes:
             file.attributes["defer"] = "defer"
-    context["preloaded_fonts"] = [f"fonts/source-serif-4-latin-{style}.woff2" for style in FIRST_SEEN]
+    styles = FIRST_SEEN if doctree is not None else FIRST_SEEN[:1]  # source pages and indexes have no running text
+    context["preloaded_fonts"] = [f"fonts/source-serif-4-latin-{style}.woff2" for style in styles]
     context["description"] = describe(pagename, context)
 
 

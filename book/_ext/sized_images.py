@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 IMAGE = re.compile(r"<img\b(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
 ATTRIBUTE = r"""\s{}\s*=\s*["']([^"']*)["']"""
 VIEW_BOX = re.compile(r"""<svg\b[^>]*?\bviewBox\s*=\s*["']\s*[-\d.]+[\s,]+[-\d.]+[\s,]+([\d.]+)[\s,]+([\d.]+)""")
-SVG_SIZE = re.compile(r"""<svg\b[^>]*?\swidth\s*=\s*["']([\d.]+)(?:px)?["'][^>]*?\sheight\s*=\s*["']([\d.]+)(?:px)?["']""")
+PIXELS = r"""\s{}\s*=\s*["']([\d.]+)(?:px)?["']"""
+SVG_SIZE = re.compile(rf"<svg\b[^>]*?{PIXELS.format('width')}[^>]*?{PIXELS.format('height')}")
 
 
 def complete_images(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
