@@ -43,12 +43,23 @@ async function visit(page) {
     await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
     return {
       shifted: window.shifted,
-      face: document.fonts.check('600 32px "Source Serif 4"'),
       broken: [...document.fonts].filter((face) => face.status === "error").map((face) => face.family),
     };
   });
+  const face = await drawnIn(tab, "h1");
   await tab.close();
-  return { page, ...heard, ...seen };
+  return { page, ...heard, ...seen, face };
+}
+
+// The faces that the letters of an element are really drawn in.
+async function drawnIn(tab, selector) {
+  const session = await context.newCDPSession(tab);
+  await session.send("DOM.enable");
+  await session.send("CSS.enable");
+  const { root } = await session.send("DOM.getDocument", { depth: 0 });
+  const { nodeId } = await session.send("DOM.querySelector", { nodeId: root.nodeId, selector });
+  const { fonts } = await session.send("CSS.getPlatformFontsForNode", { nodeId });
+  return fonts.map((font) => font.familyName).join(", ");
 }
 
 // A reader pages down through a long page: what comes into sight moves nothing else.

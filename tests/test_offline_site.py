@@ -57,8 +57,9 @@ def test_no_page_from_the_disk_asks_for_anything_else(report):
     assert complaints(report, "outside") == []
 
 
-def test_the_fonts_come_from_the_disk(report):
-    assert [visit["page"] for visit in report["visits"] if not visit["face"] or visit["broken"]] == []
+def test_pages_from_the_disk_are_set_in_the_text_face(report):
+    assert [(visit["page"], visit["face"]) for visit in report["visits"] if "Source Serif" not in visit["face"]] == []
+    assert complaints(report, "broken") == []
 
 
 def test_search_works_from_the_disk(report):
