@@ -4,6 +4,8 @@ PYTHON ?= python3
 PORT ?= 8000
 WORKERS ?= 2
 PYTEST_ARGS ?=
+RUNS ?= 1
+PAGES ?=
 
 # Relative paths, so that a folder with a space in its name will do.
 RUN := .venv/bin/python
@@ -14,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book build launch test test-browser test-gpu execute record lint setup gpu clean clean-all
+.PHONY: help book build dist launch lighthouse test test-browser test-gpu execute record lint setup gpu clean clean-all
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +33,12 @@ build: setup ## build the site into _build/html; any warning is an error
 
 launch: build ## write what the launch buttons open: the wheel, and copies of the notebooks for Colab and Binder
 	@$(RUN) tools/colab.py
+
+dist: build ## pack the site into dist/ as a zip that opens from any disk
+	@$(RUN) tools/make_zip.py
+
+lighthouse: build tools/lighthouse/node_modules/.package-lock.json ## measure pages in Chromium (RUNS=1, PAGES=)
+	@$(RUN) -m tools.measure_pages $(RUNS) $(PAGES)
 
 test: setup build ## run every test, every notebook and the checks of the site (WORKERS=2, PYTEST_ARGS=)
 	@OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadscope $(PYTEST_ARGS)
@@ -51,10 +59,10 @@ lint: setup ## check the style
 	@$(RUN) -m ruff check --output-format=concise .
 
 clean: ## remove what was built
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build dist .pytest_cache .ruff_cache .hypothesis
 
 clean-all: clean ## remove .venv and node_modules too
-	rm -rf .venv node_modules
+	rm -rf .venv node_modules tools/lighthouse/node_modules
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Name a Python from 3.11 on: make book PYTHON=/path/to/python3" >&2; exit 1; }
@@ -62,3 +70,8 @@ setup:
 
 gpu:
 	@$(RUN) tools/device.py --require-gpu
+
+# Lighthouse is large and needed by no other command: it is installed when first asked for.
+tools/lighthouse/node_modules/.package-lock.json: tools/lighthouse/package-lock.json
+	@cd tools/lighthouse && npm ci --no-audit --no-fund --silent
+	@touch $@

@@ -21,6 +21,7 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 TEXT_FACE = ("400-normal", "400-italic", "600-normal")
+FIRST_SEEN = ("600-normal", "400-normal")  # on a page's first screen: heading and text
 
 # Names of files, or words of inline scripts, and the words of a page's body that call for them; None: never.
 NEEDED_BY = {
@@ -34,11 +35,13 @@ NEEDED_BY = {
     "documentation_options.js": '<div class="highlight',                   # the copy button asks it for the language
     "sphinx-design.min.css": 'class="sd-', "design-tabs.js": 'class="sd-tab',
 }
+OLD_FONTS = re.compile(r',url\([^)]*\) format\("(?:woff|truetype)"\)')  # every browser of today reads woff2
 FOR_SEARCH = ("doctools.js", "sphinx_highlight.js")
 UNUSED_FILES = (  # in the built _static folder
-    "*.map", "basic.css", "copybutton.css", "copybutton_funcs.js", "exercise.css", "file.png", "images",
-    "katex-math.css", "locales", "minus.png", "mystnb.*.css", "plus.png", "pygments.css", "sbt-webpack-macros.html",
-    "scripts", "sphinx-thebe.*", "styles", "togglebutton.*", "vendor", "webpack-macros.html",
+    "*.map", "README.md", "basic.css", "check-solid.svg", "copy-button.svg", "copybutton.css", "copybutton_funcs.js",
+    "exercise.css", "file.png", "images", "katex-math.css", "katex/fonts/*.ttf", "katex/fonts/*.woff", "locales",
+    "minus.png", "mystnb.*.css", "play-solid.svg", "plus.png", "pygments.css", "sbt-webpack-macros.html", "scripts",
+    "sphinx-thebe.*", "styles", "togglebutton.*", "vendor", "webpack-macros.html",
 )
 OTHER_DESCRIPTIONS = {
     "search": "Search Recurrent Networks, Twice.",
@@ -58,8 +61,9 @@ def collect_static_files(app: Sphinx) -> None:
     shutil.rmtree(target, ignore_errors=True)
     (target / "katex" / "fonts").mkdir(parents=True)
     (target / "fonts").mkdir()
-    shutil.copy(distribution / "katex.min.css", target / "katex")
-    for font in (distribution / "fonts").glob("*"):
+    style = (distribution / "katex.min.css").read_text(encoding="utf-8")
+    (target / "katex" / "katex.min.css").write_text(OLD_FONTS.sub("", style), encoding="utf-8")
+    for font in (distribution / "fonts").glob("*.woff2"):
         shutil.copy(font, target / "katex" / "fonts")
     for style in TEXT_FACE:
         shutil.copy(face / "files" / f"source-serif-4-latin-{style}.woff2", target / "fonts")
@@ -81,6 +85,8 @@ def prune_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
     for file in context["script_files"]:
         if file.filename and "async" not in file.attributes:
             file.attributes["defer"] = "defer"
+    styles = FIRST_SEEN if doctree is not None else FIRST_SEEN[:1]  # source pages and indexes have no running text
+    context["preloaded_fonts"] = [f"fonts/source-serif-4-latin-{style}.woff2" for style in styles]
     context["description"] = describe(pagename, context)
 
 

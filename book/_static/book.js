@@ -53,7 +53,9 @@ document.addEventListener("click", (event) => {
 contents.addEventListener("focusout", ({ relatedTarget }) => {
   if (relatedTarget && !contents.contains(relatedTarget) && relatedTarget !== menu) showContents(false);
 });
-contents.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+if (matchMedia("(min-width: 56rem)").matches) {
+  contents.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+}
 
 // "/" goes to the search field, unless the reader is typing.
 document.addEventListener("keydown", (event) => {
@@ -100,8 +102,28 @@ if (sections.length) {
       markSection();
     });
   }, { passive: true });
-  markSection();
+  if (scrollY > 0) markSection();
 }
+
+// Sections out of sight were not laid out, so that the page is shown sooner. Once it is, they are, one in each idle
+// moment; at once when the reader follows a link to one.
+const late = root.classList.contains("sections-wait")
+  ? [...document.querySelectorAll("article > section > :is(section, dl.py)")] : [];
+const whenIdle = window.requestIdleCallback || ((call) => setTimeout(call, 50));
+
+function layOutNext() {
+  const section = late.shift();
+  if (!section) return;
+  section.style.contentVisibility = "visible";
+  whenIdle(layOutNext);
+}
+
+function layOutAll() {
+  while (late.length) late.shift().style.contentVisibility = "visible";
+}
+
+addEventListener("load", () => whenIdle(layOutNext));
+document.addEventListener("click", (event) => event.target.closest("a[href*='#']") && layOutAll(), { capture: true });
 
 // A link to something folded opens it; print shows everything.
 function openTarget() {
