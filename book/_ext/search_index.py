@@ -1,0 +1,107 @@
+"""What the search knows: the prose and the code of the pages, word by word, and which pages are about a word.
+
+Sphinx's index, with three differences. Names in code are kept as they are (`weight_ih_l0`, `h_n`), where Sphinx would
+cut off what looks like an ending. What cells printed is left out, and so are numbers: both are many, and nobody looks
+for them. And the pages of a word are listed in the order in which they are about it: how often it occurs, how
+prominent it is, how long the page is. search_scorer.js makes use of the order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from functools import cache
+from pathlib import Path
+
+import sphinx.search
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.search.en import SearchEnglish
+
+SCORER = Path(__file__).with_name("search_scorer.js")
+IN_A_HEADING, IN_PROSE = 8, 1  # what an occurrence counts
+LONGEST = 40  # letters in a word; what is longer is no word
+
+# A name is not a word of English: neither here nor in the browser is its ending cut off.
+NAME = re.compile(r"[_\d]")
+STEM_WORDS_ONLY = """
+Stemmer = (function (English) {
+  return function () {
+    const english = new English();
+    this.stemWord = (word) => (/[_\\d]/.test(word) ? word : english.stemWord(word));
+  };
+})(Stemmer);
+"""
+
+
+class BookEnglish(SearchEnglish):
+    """English with the names of a program in it."""
+
+    js_stemmer_code = SearchEnglish.js_stemmer_code + STEM_WORDS_ONLY
+
+    def stem(self, word: str) -> str:
+        return word.lower() if NAME.search(word) else super().stem(word)
+
+    def word_filter(self, word: str) -> bool:
+        return 1 < len(word) <= LONGEST and not word[0].isdigit() and super().word_filter(word)
+
+
+class BookIndex(sphinx.search.IndexBuilder):
+    """Sphinx's index, its words counted."""
+
+    def freeze(self) -> dict:
+        """The index to be written: for every word the pages it is on, those first that are most about it."""
+        weights = self.weigh()
+        self._mapping = {
+            word: {page for page in pages if page not in self._title_mapping.get(word, ())}
+            for word, pages in weights.items()
+        }
+        self._mapping = {word: pages for word, pages in self._mapping.items() if pages}
+        frozen = super().freeze()
+        names = frozen["docnames"]
+        for word, pages in frozen["terms"].items():
+            if isinstance(pages, list):
+                pages.sort(key=lambda number: -weights[word][names[number]])
+        return frozen
+
+    def weigh(self) -> dict[str, dict[str, float]]:
+        """By word and page, how much the page is about the word."""
+        weights: dict[str, dict[str, float]] = defaultdict(dict)
+        for page in self._titles:
+            counts = self.count(self.env.get_doctree(page))
+            length = sum(counts.values()) ** 0.5
+            for word, count in counts.items():
+                weights[word][page] = count / length
+        return weights
+
+    def count(self, document: nodes.document) -> Counter:
+        """How often a page has each word, its headings more than once."""
+        stem = cache(self.lang.stem)
+        counts: Counter = Counter()
+        for text in searched_texts(document):
+            weight = IN_A_HEADING if isinstance(text.parent, nodes.title) else IN_PROSE
+            for word in self.lang.split(text.astext()):
+                counts[stem(word)] += weight
+        return Counter({word: count for word, count in counts.items() if self.lang.word_filter(word)})
+
+
+def searched_texts(node: nodes.Node):
+    """The pieces of text that readers look for: not what cells printed, no markup, no comments."""
+    for child in node.children:
+        if isinstance(child, nodes.Text):
+            yield child
+        elif not (isinstance(child, nodes.comment | nodes.raw | nodes.math | nodes.math_block)
+                  or "cell_output" in child.get("classes", ())):
+            yield from searched_texts(child)
+
+
+def configure(app: Sphinx, config) -> None:
+    """Let Sphinx use these."""
+    sphinx.search.IndexBuilder = BookIndex  # the builder imports it when it begins to write
+    config.html_search_scorer = str(SCORER)
+
+
+def setup(app: Sphinx) -> dict:
+    app.add_search_language(BookEnglish)
+    app.connect("config-inited", configure)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
