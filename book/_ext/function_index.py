@@ -184,11 +184,8 @@ class FunctionIndex(SphinxDirective):
         if package not in ("companion", "torch"):
             raise self.error(f"function-index: expected companion or torch, got {package}")
         self.env.note_reread()  # the notebooks may have changed though the page has not
-        folder = Path(self.env.srcdir)
-        pages = [page for page in in_order(self.env) if (folder / f"{page}.ipynb").is_file()]
-        public = public_names(folder / "reference")
-        uses = read_notebooks(folder, pages, public)
-        add_taught(uses, folder, pages, public)
+        found = self.env.temp_data.get("function-index") or read_book(self.env)
+        self.env.temp_data["function-index"] = uses, public, pages = found  # for the page's other table
         lines = companion_table(uses, public, pages)
         if package == "torch":
             known = (Path(__file__).parent / "inventories" / "torch.txt").read_text(encoding="utf-8")
@@ -198,6 +195,16 @@ class FunctionIndex(SphinxDirective):
         for table in parent.findall(nodes.table):
             table["classes"].append("function-index")
         return parent.children
+
+
+def read_book(env) -> tuple[Uses, dict[str, str], list[str]]:
+    """What the notebooks of this book teach and use, the public names, and the pages in their order."""
+    folder = Path(env.srcdir)
+    pages = [page for page in in_order(env) if (folder / f"{page}.ipynb").is_file()]
+    public = public_names(folder / "reference")
+    uses = read_notebooks(folder, pages, public)
+    add_taught(uses, folder, pages, public)
+    return uses, public, pages
 
 
 def in_order(env) -> list[str]:

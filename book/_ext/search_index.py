@@ -20,6 +20,7 @@ from sphinx.search.en import SearchEnglish
 
 SCORER = Path(__file__).with_name("search_scorer.js")
 IN_A_HEADING, IN_PROSE = 8, 1  # what an occurrence counts
+BESIDES = 0.4  # what it counts on a page that is no chapter
 LONGEST = 40  # letters in a word; what is longer is no word
 
 # A name is not a word of English: neither here nor in the browser is its ending cut off.
@@ -39,6 +40,10 @@ class BookEnglish(SearchEnglish):
 
     js_stemmer_code = SearchEnglish.js_stemmer_code + STEM_WORDS_ONLY
 
+    def init(self, options: dict[str, str]) -> None:
+        super().init(options)
+        self.stem = cache(self.stem)  # the same words stand on every page
+
     def stem(self, word: str) -> str:
         return word.lower() if NAME.search(word) else super().stem(word)
 
@@ -49,14 +54,20 @@ class BookEnglish(SearchEnglish):
 class BookIndex(sphinx.search.IndexBuilder):
     """Sphinx's index, its words counted."""
 
+    def load(self, stream, format) -> None:
+        """What the last build wrote, for the pages that are not built again; Sphinx would forget the entries."""
+        super().load(stream, format)
+        stream.seek(0)
+        frozen = self.formats[format].load(stream) if isinstance(format, str) else format.load(stream)
+        for entry, places in frozen["indexentries"].items():
+            for number, anchor, is_main in places:
+                page = self._index_entries.setdefault(frozen["docnames"][number], [])
+                page.append((entry, anchor, "main" if is_main else ""))
+
     def freeze(self) -> dict:
         """The index to be written: for every word the pages it is on, those first that are most about it."""
         weights = self.weigh()
-        self._mapping = {
-            word: {page for page in pages if page not in self._title_mapping.get(word, ())}
-            for word, pages in weights.items()
-        }
-        self._mapping = {word: pages for word, pages in self._mapping.items() if pages}
+        self._mapping = {word: set(pages) for word, pages in weights.items()}
         frozen = super().freeze()
         names = frozen["docnames"]
         for word, pages in frozen["terms"].items():
@@ -69,20 +80,24 @@ class BookIndex(sphinx.search.IndexBuilder):
         weights: dict[str, dict[str, float]] = defaultdict(dict)
         for page in self._titles:
             counts = self.count(self.env.get_doctree(page))
-            length = sum(counts.values()) ** 0.5
+            scale = (1 if is_chapter(page) else BESIDES) / sum(counts.values(), 1) ** 0.5
             for word, count in counts.items():
-                weights[word][page] = count / length
+                weights[word][page] = count * scale
         return weights
 
     def count(self, document: nodes.document) -> Counter:
         """How often a page has each word, its headings more than once."""
-        stem = cache(self.lang.stem)
         counts: Counter = Counter()
         for text in searched_texts(document):
             weight = IN_A_HEADING if isinstance(text.parent, nodes.title) else IN_PROSE
             for word in self.lang.split(text.astext()):
-                counts[stem(word)] += weight
+                counts[self.lang.stem(word)] += weight
         return Counter({word: count for word, count in counts.items() if self.lang.word_filter(word)})
+
+
+def is_chapter(page: str) -> bool:
+    """Whether a page belongs to one of the parts before the reference."""
+    return "/" in page and not page.startswith("reference/")
 
 
 def searched_texts(node: nodes.Node):

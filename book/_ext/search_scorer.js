@@ -20,12 +20,10 @@ var Scorer = {
 
   // Up to 12: how much a page is about the words that are searched.
   aboutness: (number) => {
-    const places = Scorer.stems().map((word) => {
-      const pages = [Search._index.terms[word] ?? []].flat();
-      return pages.indexOf(number);
-    });
-    const found = places.filter((place) => place >= 0);
-    return found.length ? 12 / (1 + Math.max(...found)) : 0;
+    const words = Scorer.stems();
+    const places = words.map((word) => [Search._index.terms[word] ?? []].flat().indexOf(number));
+    const shares = places.map((place) => (place < 0 ? 0 : 1 / (1 + place)));
+    return words.length ? (12 * shares.reduce((sum, share) => sum + share, 0)) / words.length : 0;
   },
 
   stems: () => {

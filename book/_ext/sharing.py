@@ -17,7 +17,6 @@ from xml.sax.saxutils import escape
 import cards
 import yaml
 from launch_buttons import Repository
-from markupsafe import Markup
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -85,7 +84,7 @@ def describe_page(app: Sphinx, pagename: str, templatename: str, context: dict, 
     ]
     if context.get("description"):
         tags.append(("og:description", context["description"]))
-    title = Markup(context["title"]).striptags() if doctree is not None else ""
+    title = app.env.titles[pagename].astext() if doctree is not None else ""  # without the chapter's number
     context["page_name"] = page_name(pagename, title) if title else ""
     context["page_address"] = address if doctree is not None else ""
     if doctree is not None and address:
@@ -108,13 +107,12 @@ def card_tags(app: Sphinx, pagename: str, name: str, title: str) -> list[tuple[s
     target = Path(app.outdir) / CARDS / f"{pagename}.png"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(drawn, target)
-    words = f"{title}, a page of {book}" if pagename != app.config.root_doc else f"{book}, a book"
     return [
         ("og:image", f"{app.config.html_baseurl}{CARDS}/{quote(pagename)}.png"),
         ("og:image:type", "image/png"),
         ("og:image:width", str(cards.WIDTH)),
         ("og:image:height", str(cards.HEIGHT)),
-        ("og:image:alt", f"The words “{words}” above a chain of states, drawn as in the book's figures."),
+        ("og:image:alt", f"The title, {title}, above a chain of states drawn as in the book's figures."),
     ]
 
 
