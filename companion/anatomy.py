@@ -245,7 +245,7 @@ def blueprint(kind: str | type, *arguments: Any, **options: Any) -> nn.Module:
             :mod:`torch.nn`; and if ``kind`` is no recurrent layer.
 
     Examples:
-        >>> layer = companion.blueprint("LSTM", 4096, 4096, num_layers=8)   # 4 GB of weights, and none of them made
+        >>> layer = companion.blueprint("LSTM", 4096, 4096, num_layers=8)  # 4 GB of weights, and none of them made
         >>> layer.weight_ih_l7.shape, layer.weight_ih_l7.device
         (torch.Size([16384, 4096]), device(type='meta'))
 
@@ -312,7 +312,7 @@ def count_parameters(kind: str | type, *arguments: Any, **options: Any) -> int:
         TypeError, ValueError: as :func:`blueprint`.
 
     Examples:
-        >>> companion.count_parameters("GRU", 3, 4)                         # 3 gates of 4 x 3 + 4 x 4 + 4 + 4
+        >>> companion.count_parameters("GRU", 3, 4)  # 3 gates of 4 x 3 + 4 x 4 + 4 + 4
         108
         >>> companion.count_parameters("GRU", 3, 4) == sum(weight.numel() for weight in nn.GRU(3, 4).parameters())
         True
@@ -346,7 +346,7 @@ def flops_per_step(kind: str | type, *arguments: Any, **options: Any) -> int:
         TypeError, ValueError: as :func:`blueprint`.
 
     Examples:
-        >>> companion.flops_per_step("RNN", 3, 4)                           # 2 * (4 * 3 + 4 * 4)
+        >>> companion.flops_per_step("RNN", 3, 4)  # 2 * (4 * 3 + 4 * 4)
         56
         >>> companion.flops_per_step("LSTM", 3, 4) // companion.flops_per_step("RNN", 3, 4)
         4

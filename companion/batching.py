@@ -40,7 +40,7 @@ def length_mask(lengths: Tensor, num_steps: int | None = None) -> Tensor:
 
     Examples:
         >>> from companion.batching import length_mask
-        >>> length_mask(torch.tensor([3, 1])).int()                         # (T, B)
+        >>> length_mask(torch.tensor([3, 1])).int()  # (T, B)
         tensor([[1, 1],
                 [1, 0],
                 [1, 0]], dtype=torch.int32)

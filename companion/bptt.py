@@ -77,7 +77,7 @@ def rnn_over_time(
 
     Examples:
         >>> from companion.bptt import rnn_over_time
-        >>> layer, x = nn.RNN(3, 4), torch.randn(5, 2, 3)                   # (T, B, D)
+        >>> layer, x = nn.RNN(3, 4), torch.randn(5, 2, 3)  # (T, B, D)
         >>> h = rnn_over_time(x, torch.zeros(2, 4), *layer.parameters())
         >>> torch.allclose(h, layer(x)[0], atol=1e-6)
         True
@@ -110,7 +110,7 @@ def gru_over_time(
 
     Examples:
         >>> from companion.bptt import gru_over_time
-        >>> layer, x = nn.GRU(3, 4), torch.randn(5, 2, 3)                   # (T, B, D)
+        >>> layer, x = nn.GRU(3, 4), torch.randn(5, 2, 3)  # (T, B, D)
         >>> h = gru_over_time(x, torch.zeros(2, 4), *layer.parameters())
         >>> torch.allclose(h, layer(x)[0], atol=1e-6)
         True
@@ -145,7 +145,7 @@ def lstm_over_time(
 
     Examples:
         >>> from companion.bptt import lstm_over_time
-        >>> layer, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)                  # (T, B, D)
+        >>> layer, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)  # (T, B, D)
         >>> h, c_n = lstm_over_time(x, torch.zeros(2, 4), torch.zeros(2, 4), *layer.parameters())
         >>> torch.allclose(h, layer(x)[0], atol=1e-6), torch.allclose(c_n, layer(x)[1][1][0], atol=1e-6)
         (True, True)

@@ -114,7 +114,7 @@ class RNNCell(_Cell):
         >>> ours, theirs = companion.RNNCell(3, 4), nn.RNNCell(3, 4)
         >>> ours.load_state_dict(theirs.state_dict())
         <All keys matched successfully>
-        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)                     # (B, D), (B, H)
+        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)  # (B, D), (B, H)
         >>> torch.allclose(ours(x, h), theirs(x, h), atol=1e-6)
         True
 
@@ -158,7 +158,7 @@ class GRUCell(_Cell):
         >>> ours, theirs = companion.GRUCell(3, 4), nn.GRUCell(3, 4)
         >>> ours.load_state_dict(theirs.state_dict())
         <All keys matched successfully>
-        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)                     # (B, D), (B, H)
+        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)  # (B, D), (B, H)
         >>> torch.allclose(ours(x, h), theirs(x, h), atol=1e-6)
         True
 

@@ -51,7 +51,7 @@ def reorder_gates(weight: Tensor, source: str, target: str) -> Tensor:
 
     Examples:
         >>> from companion.conversion import reorder_gates
-        >>> reorder_gates(torch.tensor([1, 2, 3, 4]), "iofg", "ifgo")       # one row a gate
+        >>> reorder_gates(torch.tensor([1, 2, 3, 4]), "iofg", "ifgo")  # one row a gate
         tensor([1, 3, 4, 2])
 
     Taught in *Moving weights*.

@@ -50,7 +50,7 @@ def keep_nucleus(logits: Tensor, p: float) -> Tensor:
 
     Examples:
         >>> logits = torch.tensor([0.6, 0.3, 0.1]).log()
-        >>> companion.keep_nucleus(logits, p=0.8).softmax(-1)               # 0.6 does not reach 0.8, 0.6 + 0.3 does
+        >>> companion.keep_nucleus(logits, p=0.8).softmax(-1)  # 0.6 does not reach 0.8, 0.6 + 0.3 does
         tensor([0.6667, 0.3333, 0.0000])
 
     Source: :cite:t:`holtzman2020`. Taught in *The simple RNN, twice*.
@@ -88,7 +88,7 @@ def sample_token(
 
     Examples:
         >>> logits = torch.tensor([1.0, 3.0, 2.0])
-        >>> companion.sample_token(logits, temperature=0)                   # greedy
+        >>> companion.sample_token(logits, temperature=0)  # greedy
         tensor(1)
         >>> generator = torch.Generator().manual_seed(0)
         >>> companion.sample_token(logits.expand(1000, 3), top_k=2, generator=generator).unique()

@@ -38,7 +38,7 @@ def set_forget_bias(layer: nn.Module, value: float = 1.0) -> nn.Module:
 
     Examples:
         >>> layer = companion.set_forget_bias(nn.LSTM(3, 2), 1.0)
-        >>> layer.bias_ih_l0[2:4] + layer.bias_hh_l0[2:4]                   # rows i, f, g, o: f is the second block
+        >>> layer.bias_ih_l0[2:4] + layer.bias_hh_l0[2:4]  # rows i, f, g, o: f is the second block
         tensor([1., 1.], grad_fn=<AddBackward0>)
 
     Source: :cite:t:`jozefowicz2015`. Taught in *The LSTM, twice*.

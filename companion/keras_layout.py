@@ -57,7 +57,7 @@ def to_keras(layer: nn.Module) -> list[list[np.ndarray]]:
 
     Examples:
         >>> from companion.keras_layout import to_keras
-        >>> [array.shape for array in to_keras(nn.GRU(3, 4))[0]]            # kernel, recurrent_kernel, bias
+        >>> [array.shape for array in to_keras(nn.GRU(3, 4))[0]]  # kernel, recurrent_kernel, bias
         [(3, 12), (4, 12), (2, 12)]
 
     Source: the documentation and code of Keras 3, :cite:p:`chollet2015`. Taught in *Moving weights*.

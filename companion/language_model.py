@@ -81,7 +81,7 @@ class LanguageModel(nn.Module):
 
     Examples:
         >>> model = companion.LanguageModel(nn.LSTM(8, 16), vocabulary_size=30)
-        >>> logits, (h_n, c_n) = model(torch.randint(30, (35, 4)))          # (T, B)
+        >>> logits, (h_n, c_n) = model(torch.randint(30, (35, 4)))  # (T, B)
         >>> logits.shape, h_n.shape
         (torch.Size([35, 4, 30]), torch.Size([1, 4, 16]))
 

@@ -60,7 +60,7 @@ class RecurrentLayer(nn.Module):
         ...         (h,) = state
         ...         return (0.9 * h + 0.1 * torch.tanh(x + nn.functional.linear(h, weight_hh, bias_hh)),)
         >>> output, h_n = Leaky(3, 4, num_layers=2, bidirectional=True)(torch.randn(5, 2, 3))
-        >>> output.shape, h_n.shape                                         # (T, B, S * H), (S * L, B, H)
+        >>> output.shape, h_n.shape  # (T, B, S * H), (S * L, B, H)
         (torch.Size([5, 2, 8]), torch.Size([4, 2, 4]))
     """
 
@@ -313,7 +313,7 @@ class RNN(RecurrentLayer):
         >>> ours, theirs = companion.RNN(3, 4, num_layers=2), nn.RNN(3, 4, num_layers=2)
         >>> ours.load_state_dict(theirs.state_dict())
         <All keys matched successfully>
-        >>> x = torch.randn(35, 2, 3)                                       # (T, B, D)
+        >>> x = torch.randn(35, 2, 3)  # (T, B, D)
         >>> (output, h_n), (expected, _) = ours(x), theirs(x)
         >>> print(torch.allclose(output, expected, atol=1e-5), output.shape, h_n.shape)
         True torch.Size([35, 2, 4]) torch.Size([2, 2, 4])
@@ -383,7 +383,7 @@ class GRU(RecurrentLayer):
         >>> ours, theirs = companion.GRU(3, 4, bidirectional=True), nn.GRU(3, 4, bidirectional=True)
         >>> ours.load_state_dict(theirs.state_dict())
         <All keys matched successfully>
-        >>> x = torch.randn(35, 2, 3)                                       # (T, B, D)
+        >>> x = torch.randn(35, 2, 3)  # (T, B, D)
         >>> (output, h_n), (expected, _) = ours(x), theirs(x)
         >>> print(torch.allclose(output, expected, atol=1e-5), output.shape, h_n.shape)
         True torch.Size([35, 2, 8]) torch.Size([2, 2, 4])
@@ -452,7 +452,7 @@ class LSTM(RecurrentLayer):
         >>> ours, theirs = companion.LSTM(3, 4, proj_size=2), nn.LSTM(3, 4, proj_size=2)
         >>> ours.load_state_dict(theirs.state_dict())
         <All keys matched successfully>
-        >>> x = torch.randn(35, 2, 3)                                       # (T, B, D)
+        >>> x = torch.randn(35, 2, 3)  # (T, B, D)
         >>> (output, (h_n, c_n)), (expected, _) = ours(x), theirs(x)
         >>> print(torch.allclose(output, expected, atol=1e-5), h_n.shape, c_n.shape)
         True torch.Size([1, 2, 2]) torch.Size([1, 2, 4])

@@ -16,7 +16,7 @@ def perplexity(loss: float) -> float:
 
     Examples:
         >>> from math import log
-        >>> round(companion.perplexity(log(27)), 6)                         # as hard as one of 27 equally likely tokens
+        >>> round(companion.perplexity(log(27)), 6)  # as hard as one of 27 equally likely tokens
         27.0
 
     Taught in *Sequences and language models*.
@@ -35,7 +35,7 @@ def bits_per_character(loss: float) -> float:
 
     Examples:
         >>> from math import log
-        >>> companion.bits_per_character(log(32))                           # five yes/no answers tell 32 apart
+        >>> companion.bits_per_character(log(32))  # five yes/no answers tell 32 apart
         5.0
 
     Source: :cite:t:`shannon1951`. Taught in *Sequences and language models*.

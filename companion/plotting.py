@@ -250,7 +250,7 @@ def plot_gradient_norms(norms: Mapping[str, Any], ylabel: str = "norm of the gra
     Examples:
         >>> from companion.plotting import plot_gradient_norms
         >>> ax = plot_gradient_norms({"RNN": [0.01, 0.1, 1.0]})
-        >>> ax.lines[0].get_ydata()                                         # the last time step comes first
+        >>> ax.lines[0].get_ydata()  # the last time step comes first
         array([1.  , 0.1 , 0.01])
 
     Taught in *Inside the gates*.

@@ -105,7 +105,7 @@ def gradient_norms(
 
     Examples:
         >>> norms = companion.gradient_norms(companion.identity_(nn.RNN(3, 4), gain=0.5), torch.zeros(6, 1, 3))
-        >>> norms.shape, bool((norms[1:] > norms[:-1]).all())               # the further back, the weaker
+        >>> norms.shape, bool((norms[1:] > norms[:-1]).all())  # the further back, the weaker
         (torch.Size([6]), True)
 
     Source: :cite:t:`pascanu2013`. Taught in *Backpropagation through time* and *Inside the gates*.
@@ -146,7 +146,7 @@ def saturation(gate: Tensor, low: float = 0.1, high: float = 0.9) -> tuple[Tenso
         ValueError: ``low`` is greater than ``high``.
 
     Examples:
-        >>> gate = torch.tensor([[0.05, 0.5], [0.95, 0.5]])                 # (T, H)
+        >>> gate = torch.tensor([[0.05, 0.5], [0.95, 0.5]])  # (T, H)
         >>> low, high = companion.saturation(gate)
         >>> low.tolist(), high.tolist()
         ([0.5, 0.0], [0.5, 0.0])
@@ -173,7 +173,7 @@ def time_constants(gate: Tensor) -> Tensor:
         Time steps, shape (H): 0 for a unit that was ever quite cleared, infinite for one that never lost anything.
 
     Examples:
-        >>> companion.time_constants(torch.full((10, 1), 0.9))              # ln 0.9 is -0.105
+        >>> companion.time_constants(torch.full((10, 1), 0.9))  # ln 0.9 is -0.105
         tensor([9.4912], dtype=torch.float64)
 
     Source: :cite:t:`tallec2018`. Taught in *Inside the gates*.

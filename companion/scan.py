@@ -62,9 +62,9 @@ def linear_recurrence(a: Tensor, b: Tensor, h_0: Tensor | None = None, reverse: 
 
     Examples:
         >>> a, b = torch.full((4,), 0.5), torch.ones(4)
-        >>> companion.linear_recurrence(a, b)                               # every step halves, and adds 1
+        >>> companion.linear_recurrence(a, b)  # every step halves, and adds 1
         tensor([1.0000, 1.5000, 1.7500, 1.8750])
-        >>> companion.linear_recurrence(a, b, h_0=torch.tensor(2.0))        # 2 is where it stays
+        >>> companion.linear_recurrence(a, b, h_0=torch.tensor(2.0))  # 2 is where it stays
         tensor([2., 2., 2., 2.])
 
     Source: :cite:t:`martin2018`. Taught in *Recurrence without waiting*.
@@ -124,7 +124,7 @@ def parallel_scan(a: Tensor, b: Tensor, h_0: Tensor | None = None, reverse: bool
         AttributeError, RuntimeError, ValueError: as :func:`linear_recurrence`.
 
     Examples:
-        >>> a, b = torch.rand(100, 2, 4), torch.randn(100, 2, 4)            # (T, B, H)
+        >>> a, b = torch.rand(100, 2, 4), torch.randn(100, 2, 4)  # (T, B, H)
         >>> h = companion.parallel_scan(a, b)
         >>> torch.allclose(h, companion.sequential_scan(a, b), atol=1e-5)
         True
@@ -415,7 +415,7 @@ class MinGRU(_MinimalLayer):
 
     Examples:
         >>> layer = companion.MinGRU(3, 4)
-        >>> output, h_n = layer(torch.randn(35, 2, 3))                      # (T, B, D)
+        >>> output, h_n = layer(torch.randn(35, 2, 3))  # (T, B, D)
         >>> output.shape, h_n.shape
         (torch.Size([35, 2, 4]), torch.Size([1, 2, 4]))
         >>> [(name, tuple(weight.shape)) for name, weight in layer.named_parameters()]
@@ -465,7 +465,7 @@ class MinLSTM(_MinimalLayer):
 
     Examples:
         >>> layer = companion.MinLSTM(3, 4)
-        >>> output, h_n = layer(torch.randn(35, 2, 3))                      # (T, B, D)
+        >>> output, h_n = layer(torch.randn(35, 2, 3))  # (T, B, D)
         >>> output.shape, h_n.shape
         (torch.Size([35, 2, 4]), torch.Size([1, 2, 4]))
         >>> [(name, tuple(weight.shape)) for name, weight in layer.named_parameters()]

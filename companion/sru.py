@@ -70,10 +70,10 @@ class SRU(RecurrentLayer):
 
     Examples:
         >>> layer = companion.SRU(3, 4, num_layers=2)
-        >>> output, c_n = layer(torch.randn(35, 2, 3))                      # (T, B, D)
-        >>> output.shape, c_n.shape                                         # (T, B, H), (L, B, H)
+        >>> output, c_n = layer(torch.randn(35, 2, 3))  # (T, B, D)
+        >>> output.shape, c_n.shape  # (T, B, H), (L, B, H)
         (torch.Size([35, 2, 4]), torch.Size([2, 2, 4]))
-        >>> layer.weight_ih_l0.shape, layer.weight_ih_l1.shape              # with highway rows where D is not H
+        >>> layer.weight_ih_l0.shape, layer.weight_ih_l1.shape  # with highway rows where D is not H
         (torch.Size([16, 3]), torch.Size([12, 4]))
 
     Source: :cite:t:`lei2018`. Taught in *The SRU, twice*.

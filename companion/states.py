@@ -78,8 +78,8 @@ def last_valid(output: Tensor, lengths: Tensor, batch_first: bool = False) -> Te
             one is greater than T.
 
     Examples:
-        >>> output = torch.arange(8.0).view(4, 2, 1)                        # (T, B, H)
-        >>> companion.last_valid(output, torch.tensor([4, 2])).flatten()    # step 3 of the first, step 1 of the second
+        >>> output = torch.arange(8.0).view(4, 2, 1)  # (T, B, H)
+        >>> companion.last_valid(output, torch.tensor([4, 2])).flatten()  # step 3 of the first, step 1 of the second
         tensor([6., 3.])
 
     Taught in *Variable lengths*.

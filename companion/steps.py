@@ -29,8 +29,8 @@ def rnn_step(x: Tensor, h: Tensor, weight_hh: Tensor, bias_hh: Tensor | None = N
 
     Examples:
         >>> cell = nn.RNNCell(3, 4)
-        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)                                # (B, D), (B, H)
-        >>> projected = nn.functional.linear(x, cell.weight_ih, cell.bias_ih)          # (B, H)
+        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)  # (B, D), (B, H)
+        >>> projected = nn.functional.linear(x, cell.weight_ih, cell.bias_ih)  # (B, H)
         >>> h_next = companion.rnn_step(projected, h, cell.weight_hh, cell.bias_hh)
         >>> torch.allclose(h_next, cell(x, h), atol=1e-6)
         True
@@ -62,8 +62,8 @@ def gru_step(x: Tensor, h: Tensor, weight_hh: Tensor, bias_hh: Tensor | None = N
 
     Examples:
         >>> cell = nn.GRUCell(3, 4)
-        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)                                # (B, D), (B, H)
-        >>> projected = nn.functional.linear(x, cell.weight_ih, cell.bias_ih)          # (B, 3H)
+        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)  # (B, D), (B, H)
+        >>> projected = nn.functional.linear(x, cell.weight_ih, cell.bias_ih)  # (B, 3H)
         >>> h_next = companion.gru_step(projected, h, cell.weight_hh, cell.bias_hh)
         >>> torch.allclose(h_next, cell(x, h), atol=1e-6)
         True
@@ -106,8 +106,8 @@ def lstm_step(
 
     Examples:
         >>> cell = nn.LSTMCell(3, 4)
-        >>> x, state = torch.randn(2, 3), (torch.randn(2, 4), torch.randn(2, 4))       # (B, D), (h, c)
-        >>> projected = nn.functional.linear(x, cell.weight_ih, cell.bias_ih)          # (B, 4H)
+        >>> x, state = torch.randn(2, 3), (torch.randn(2, 4), torch.randn(2, 4))  # (B, D), (h, c)
+        >>> projected = nn.functional.linear(x, cell.weight_ih, cell.bias_ih)  # (B, 4H)
         >>> h, c = companion.lstm_step(projected, state, cell.weight_hh, cell.bias_hh)
         >>> torch.allclose(h, cell(x, state)[0], atol=1e-6), torch.allclose(c, cell(x, state)[1], atol=1e-6)
         (True, True)
@@ -153,7 +153,7 @@ def sru_step(
         The output h of this step and the state c after it, shapes (B, H) and (B, H). Only c goes on to the next step.
 
     Examples:
-        >>> x, c = torch.zeros(1, 4 * 2), torch.ones(1, 2)                  # all four blocks zero: both gates 1/2
+        >>> x, c = torch.zeros(1, 4 * 2), torch.ones(1, 2)  # all four blocks zero: both gates 1/2
         >>> h, c = companion.sru_step(x, c, weight_c=torch.zeros(4))
         >>> print(c, h)
         tensor([[0.5000, 0.5000]]) tensor([[0.2500, 0.2500]])

@@ -23,7 +23,7 @@ class TagScore(NamedTuple):
 
     Examples:
         >>> found, present = torch.tensor([True, True, False]), torch.tensor([True, False, False])
-        >>> companion.TagScore.of(found, present)                           # one of two is right, none is missed
+        >>> companion.TagScore.of(found, present)  # one of two is right, none is missed
         TagScore(precision=0.5, recall=1.0, f1=0.6666666666666666, count=1)
     """
 

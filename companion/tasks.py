@@ -80,7 +80,7 @@ def first_letter_batches(
         >>> letters, targets = companion.first_letter_batches(count=1, num_steps=4, batch_size=3, seed=0)[0]
         >>> letters.shape, torch.equal(targets[-1], letters[0])
         (torch.Size([4, 3]), True)
-        >>> targets[:-1].unique()                                           # nothing is asked before the last step
+        >>> targets[:-1].unique()  # nothing is asked before the last step
         tensor([-100])
 
     Source: the first two tasks of :cite:t:`hochreiter1997` ask for an early symbol in this way. Taught in *Why gates*.
@@ -126,7 +126,7 @@ def copy_batches(
 
     Examples:
         >>> tokens, targets = companion.copy_batches(count=1, delay=2, length=3, batch_size=1, seed=0)[0]
-        >>> tokens.flatten().tolist()                                       # symbols, blank (8), marker (9), blanks
+        >>> tokens.flatten().tolist()  # symbols, blank (8), marker (9), blanks
         [4, 7, 5, 8, 9, 8, 8, 8]
         >>> targets.flatten().tolist()
         [-100, -100, -100, -100, -100, 4, 7, 5]
@@ -203,7 +203,7 @@ def adding_batches(count: int, num_steps: int = 50, batch_size: int = 32, seed: 
 
     Examples:
         >>> inputs, sums = companion.adding_batches(count=1, num_steps=10, batch_size=2, seed=0)[0]
-        >>> inputs.shape, inputs[..., 1].sum(0)                             # two marks in each sequence
+        >>> inputs.shape, inputs[..., 1].sum(0)  # two marks in each sequence
         (torch.Size([10, 2, 2]), tensor([2., 2.]))
         >>> torch.allclose(inputs.prod(-1).sum(0), sums)
         True

@@ -74,8 +74,8 @@ def load_time_machine(folder: str | Path | None = None) -> Corpus:
         ConnectionError: the file is not in the cache and cannot be fetched. :func:`load_story` needs no network.
 
     Examples:
-        >>> corpus = companion.load_time_machine()                          # doctest: +SKIP
-        >>> len(corpus.train), len(corpus.held_out)                         # doctest: +SKIP
+        >>> corpus = companion.load_time_machine()  # doctest: +SKIP
+        >>> len(corpus.train), len(corpus.held_out)  # doctest: +SKIP
         (161049, 17930)
     """
     pooch = _import_pooch()
@@ -200,7 +200,7 @@ class Vocabulary:
         >>> vocabulary = companion.Vocabulary("banana")
         >>> vocabulary.tokens
         ['<unk>', 'a', 'n', 'b']
-        >>> vocabulary.encode("bandana")                                    # 0 is the token it has never seen
+        >>> vocabulary.encode("bandana")  # 0 is the token it has never seen
         tensor([3, 1, 2, 0, 1, 2, 1])
         >>> vocabulary.decode([3, 1, 2])
         'ban'
@@ -253,7 +253,7 @@ class SequentialBatches:
     Examples:
         >>> batches = companion.SequentialBatches(torch.arange(13), batch_size=2, num_steps=3)
         >>> for inputs, targets in batches:
-        ...     print(inputs.T.tolist(), targets.T.tolist())                # one row a stream
+        ...     print(inputs.T.tolist(), targets.T.tolist())  # one row a stream
         [[0, 1, 2], [6, 7, 8]] [[1, 2, 3], [7, 8, 9]]
         [[3, 4, 5], [9, 10, 11]] [[4, 5, 6], [10, 11, 12]]
 
@@ -301,7 +301,7 @@ class RandomBatches:
     Examples:
         >>> batches = companion.RandomBatches(torch.arange(100), batch_size=4, num_steps=5)
         >>> inputs, targets = next(iter(batches))
-        >>> len(batches), inputs.shape, torch.equal(targets, inputs + 1)    # each target is the token that follows
+        >>> len(batches), inputs.shape, torch.equal(targets, inputs + 1)  # each target is the token that follows
         (4, torch.Size([5, 4]), True)
 
     Taught in *Sequences and language models*.

@@ -72,7 +72,7 @@ def next_token_loss(model: nn.Module, batch: tuple[Tensor, Tensor], state: Any =
 
     Examples:
         >>> model = companion.LanguageModel(nn.GRU(8, 16), vocabulary_size=30)
-        >>> tokens = torch.randint(30, (36, 4))                             # (T + 1, B)
+        >>> tokens = torch.randint(30, (36, 4))  # (T + 1, B)
         >>> loss, state = companion.next_token_loss(model, (tokens[:-1], tokens[1:]))
         >>> loss.shape, state.shape
         (torch.Size([]), torch.Size([1, 4, 16]))
@@ -156,7 +156,7 @@ def evaluate(model: nn.Module, batches: Iterable, loss: Loss = next_token_loss) 
         >>> vocabulary = companion.Vocabulary("to keep a little, to let a little go")
         >>> batches = companion.SequentialBatches(vocabulary.encode("to keep a little " * 9), batch_size=2, num_steps=5)
         >>> model = companion.LanguageModel(nn.GRU(8, 16), len(vocabulary))
-        >>> _ = [nn.init.zeros_(weight) for weight in model.output.parameters()]            # now it guesses evenly
+        >>> _ = [nn.init.zeros_(weight) for weight in model.output.parameters()]  # now it guesses evenly
         >>> round(companion.perplexity(companion.evaluate(model, batches)), 4), len(vocabulary)
         (12.0, 12)
     """

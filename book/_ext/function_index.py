@@ -85,9 +85,9 @@ def full_name(dotted: str) -> str | None:
 
     `companion.gru_step` is companion.steps.gru_step. What torch makes with `F` and `nn.functional` keeps torch's name.
     """
-    root, *rest = dotted.split(".")
-    if root not in ("companion", "torch"):
+    if not dotted.startswith(("companion.", "torch.nn.")):
         return None
+    root, *rest = dotted.split(".")
     thing, place = importlib.import_module(root), [root]
     for name in rest:
         if inspect.isclass(thing):
@@ -191,7 +191,7 @@ class FunctionIndex(SphinxDirective):
             known = (Path(__file__).parent / "inventories" / "torch.txt").read_text(encoding="utf-8")
             lines = torch_table(uses, {line.split()[0] for line in known.splitlines() if line.strip()}, pages)
         parent = nodes.Element()
-        self.state.nested_parse(StringList(lines, source=str(folder)), 0, parent)
+        self.state.nested_parse(StringList(lines, source=str(self.env.srcdir)), 0, parent)
         for table in parent.findall(nodes.table):
             table["classes"].append("function-index")
         return parent.children

@@ -64,6 +64,15 @@ class BookIndex(sphinx.search.IndexBuilder):
                 page = self._index_entries.setdefault(frozen["docnames"][number], [])
                 page.append((entry, anchor, "main" if is_main else ""))
 
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        self.counts: dict[str, Counter] = {}  # by page
+
+    def feed(self, docname: str, filename: str, title: str, doctree: nodes.document) -> None:
+        """Take a page in."""
+        super().feed(docname, filename, title, doctree)
+        self.counts[docname] = self.count(doctree)
+
     def freeze(self) -> dict:
         """The index to be written: for every word the pages it is on, those first that are most about it."""
         weights = self.weigh()
@@ -79,7 +88,9 @@ class BookIndex(sphinx.search.IndexBuilder):
         """By word and page, how much the page is about the word."""
         weights: dict[str, dict[str, float]] = defaultdict(dict)
         for page in self._titles:
-            counts = self.count(self.env.get_doctree(page))
+            counts = self.counts.get(page)
+            if counts is None:  # a page of the last build, which did not change
+                counts = self.counts[page] = self.count(self.env.get_doctree(page))
             scale = (1 if is_chapter(page) else BESIDES) / sum(counts.values(), 1) ** 0.5
             for word, count in counts.items():
                 weights[word][page] = count * scale
