@@ -198,6 +198,13 @@ def explain(layer: nn.Module, input_shape: Sequence[int] | None = None) -> Expla
         ValueError: ``input_shape`` has too few or too many dimensions, or a size below zero.
         RuntimeError: it has no time steps, or its last size is not ``input_size``; as the layer itself would say.
 
+    Examples:
+        >>> explanation = companion.explain(nn.LSTM(20, 40), input_shape=(35, 8, 20))
+        >>> explanation.count, explanation.output, explanation.states
+        (9920, (35, 8, 40), {'h_n': (1, 8, 40), 'c_n': (1, 8, 40)})
+        >>> [(block.name, block.start, block.stop) for block in explanation.weights[0].blocks]
+        [('i', 0, 40), ('f', 40, 80), ('g', 80, 120), ('o', 120, 160)]
+
     Taught in *Outputs and states*.
     """
     check_recurrent(layer)
@@ -235,7 +242,14 @@ def blueprint(kind: str | type, *arguments: Any, **options: Any) -> nn.Module:
 
     Raises:
         TypeError, ValueError: whatever the constructor raises on wrong arguments, the types of its twin in
-            :mod:`torch.nn`; and if ``kind`` is no recurrent layer. Taught in *Hidden*.
+            :mod:`torch.nn`; and if ``kind`` is no recurrent layer.
+
+    Examples:
+        >>> layer = companion.blueprint("LSTM", 4096, 4096, num_layers=8)  # 4 GB of weights, and none of them made
+        >>> layer.weight_ih_l7.shape, layer.weight_ih_l7.device
+        (torch.Size([16384, 4096]), device(type='meta'))
+
+    Taught in *Hidden*.
     """
     if isinstance(kind, str) and kind not in KINDS:
         raise ValueError(f"kind should be one of {', '.join(KINDS)} or a class, got {kind!r}")
@@ -260,7 +274,14 @@ def shapes(kind: str | type, *arguments: Any, input_shape: Sequence[int] | None 
         A :class:`Shapes`: ``shapes("LSTM", 20, 40, input_shape=(5, 10, 20)).output`` is (5, 10, 40).
 
     Raises:
-        TypeError, ValueError, RuntimeError: as :func:`blueprint` and :func:`explain`. Taught in *Outputs and states*.
+        TypeError, ValueError, RuntimeError: as :func:`blueprint` and :func:`explain`.
+
+    Examples:
+        >>> found = companion.shapes(nn.GRU, 3, 4, bidirectional=True)
+        >>> found.weights["weight_ih_l0"], found.output, found.states
+        ((12, 3), ('T', 'B', 8), {'h_n': (2, 'B', 4)})
+
+    Taught in *Outputs and states*.
     """
     layer = blueprint(kind, *arguments, **options)
     weights = {name: tuple(weight.shape) for name, weight in layer.named_parameters()}
@@ -288,7 +309,15 @@ def count_parameters(kind: str | type, *arguments: Any, **options: Any) -> int:
         The count, equal to ``sum(p.numel() for p in layer.parameters())``.
 
     Raises:
-        TypeError, ValueError: as :func:`blueprint`. Taught in *Hidden*.
+        TypeError, ValueError: as :func:`blueprint`.
+
+    Examples:
+        >>> companion.count_parameters("GRU", 3, 4)  # 3 gates of 4 x 3 + 4 x 4 + 4 + 4
+        108
+        >>> companion.count_parameters("GRU", 3, 4) == sum(weight.numel() for weight in nn.GRU(3, 4).parameters())
+        True
+
+    Taught in *Hidden*.
     """
     return sum(weight.numel() for weight in blueprint(kind, *arguments, **options).parameters())
 
@@ -314,7 +343,15 @@ def flops_per_step(kind: str | type, *arguments: Any, **options: Any) -> int:
         The count of operations.
 
     Raises:
-        TypeError, ValueError: as :func:`blueprint`. Taught in *Hidden*.
+        TypeError, ValueError: as :func:`blueprint`.
+
+    Examples:
+        >>> companion.flops_per_step("RNN", 3, 4)  # 2 * (4 * 3 + 4 * 4)
+        56
+        >>> companion.flops_per_step("LSTM", 3, 4) // companion.flops_per_step("RNN", 3, 4)
+        4
+
+    Taught in *Hidden*.
     """
     return _flops(blueprint(kind, *arguments, **options))
 

@@ -38,6 +38,13 @@ def length_mask(lengths: Tensor, num_steps: int | None = None) -> Tensor:
         TypeError: ``lengths`` is no 1-D tensor of integers.
         ValueError: there are no lengths, one is less than 0, or one is greater than ``num_steps``.
 
+    Examples:
+        >>> from companion.batching import length_mask
+        >>> length_mask(torch.tensor([3, 1])).int()  # (T, B)
+        tensor([[1, 1],
+                [1, 0],
+                [1, 0]], dtype=torch.int32)
+
     Taught in *Variable lengths*.
     """
     check_lengths(lengths, least=0)
@@ -60,7 +67,16 @@ def pad_batch(examples: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor, T
         shape (B).
 
     Raises:
-        ValueError: there are no examples, or a sequence has no steps. Taught in *Variable lengths*.
+        ValueError: there are no examples, or a sequence has no steps.
+
+    Examples:
+        >>> from companion.batching import pad_batch
+        >>> inputs, lengths, targets = pad_batch([(torch.ones(3), 0), (torch.ones(1), 1)])
+        >>> inputs.T, lengths, targets
+        (tensor([[1., 1., 1.],
+                [1., 0., 0.]]), tensor([3, 1]), tensor([0, 1]))
+
+    Taught in *Variable lengths*.
     """
     sequences = [sequence for sequence, _ in examples]
     lengths = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.long)
@@ -86,7 +102,15 @@ class BucketSampler:
 
     Raises:
         TypeError: ``lengths`` is no 1-D tensor of integers, or a size is no int.
-        ValueError: there are no lengths, one is less than 1, or a size is. Taught in *Variable lengths*.
+        ValueError: there are no lengths, one is less than 1, or a size is.
+
+    Examples:
+        >>> from companion.batching import BucketSampler
+        >>> lengths = torch.tensor([2, 9, 3, 8])
+        >>> sorted(lengths[indices].tolist() for indices in BucketSampler(lengths, batch_size=2))
+        [[3, 2], [9, 8]]
+
+    Taught in *Variable lengths*.
     """
 
     def __init__(self, lengths: Tensor, batch_size: int, pool: int = 20):

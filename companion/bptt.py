@@ -75,6 +75,13 @@ def rnn_over_time(
     Returns:
         The states after every step, shape (T, B, H).
 
+    Examples:
+        >>> from companion.bptt import rnn_over_time
+        >>> layer, x = nn.RNN(3, 4), torch.randn(5, 2, 3)  # (T, B, D)
+        >>> h = rnn_over_time(x, torch.zeros(2, 4), *layer.parameters())
+        >>> torch.allclose(h, layer(x)[0], atol=1e-6)
+        True
+
     Source: :cite:t:`werbos1990`. Taught in *Backpropagation through time*.
     """
     return _RNN.apply(nonlinearity, x, h_0, weight_ih, weight_hh, bias_ih, bias_hh)
@@ -100,6 +107,13 @@ def gru_over_time(
 
     Returns:
         The states after every step, shape (T, B, H).
+
+    Examples:
+        >>> from companion.bptt import gru_over_time
+        >>> layer, x = nn.GRU(3, 4), torch.randn(5, 2, 3)  # (T, B, D)
+        >>> h = gru_over_time(x, torch.zeros(2, 4), *layer.parameters())
+        >>> torch.allclose(h, layer(x)[0], atol=1e-6)
+        True
 
     Source: :cite:t:`cho2014`, :cite:t:`werbos1990`. Taught in *Backpropagation through time*.
     """
@@ -128,6 +142,13 @@ def lstm_over_time(
 
     Returns:
         The hidden states after every step, shape (T, B, H), and the last cell state, shape (B, H).
+
+    Examples:
+        >>> from companion.bptt import lstm_over_time
+        >>> layer, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)  # (T, B, D)
+        >>> h, c_n = lstm_over_time(x, torch.zeros(2, 4), torch.zeros(2, 4), *layer.parameters())
+        >>> torch.allclose(h, layer(x)[0], atol=1e-6), torch.allclose(c_n, layer(x)[1][1][0], atol=1e-6)
+        (True, True)
 
     Source: :cite:t:`hochreiter1997`, :cite:t:`werbos1990`. Taught in *Backpropagation through time*.
     """

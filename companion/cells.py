@@ -110,6 +110,14 @@ class RNNCell(_Cell):
         device: device of the weights.
         dtype: dtype of the weights.
 
+    Examples:
+        >>> ours, theirs = companion.RNNCell(3, 4), nn.RNNCell(3, 4)
+        >>> ours.load_state_dict(theirs.state_dict())
+        <All keys matched successfully>
+        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)  # (B, D), (B, H)
+        >>> torch.allclose(ours(x, h), theirs(x, h), atol=1e-6)
+        True
+
     Equation and source: :func:`companion.steps.rnn_step`. Taught in *The simple RNN, twice*.
     """
 
@@ -146,6 +154,14 @@ class GRUCell(_Cell):
         device: device of the weights.
         dtype: dtype of the weights.
 
+    Examples:
+        >>> ours, theirs = companion.GRUCell(3, 4), nn.GRUCell(3, 4)
+        >>> ours.load_state_dict(theirs.state_dict())
+        <All keys matched successfully>
+        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)  # (B, D), (B, H)
+        >>> torch.allclose(ours(x, h), theirs(x, h), atol=1e-6)
+        True
+
     Equations and source: :func:`companion.steps.gru_step`. Taught in *The GRU, twice*.
     """
 
@@ -165,6 +181,15 @@ class LSTMCell(_Cell):
         bias: whether to add ``bias_ih`` and ``bias_hh``.
         device: device of the weights.
         dtype: dtype of the weights.
+
+    Examples:
+        >>> ours, theirs = companion.LSTMCell(3, 4), nn.LSTMCell(3, 4)
+        >>> ours.load_state_dict(theirs.state_dict())
+        <All keys matched successfully>
+        >>> x, state = torch.randn(2, 3), (torch.randn(2, 4), torch.randn(2, 4))
+        >>> h, c = ours(x, state)
+        >>> torch.allclose(h, theirs(x, state)[0], atol=1e-6), torch.allclose(c, theirs(x, state)[1], atol=1e-6)
+        (True, True)
 
     Equations and source: :func:`companion.steps.lstm_step`. Taught in *The LSTM, twice*.
     """

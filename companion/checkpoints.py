@@ -23,6 +23,14 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], notes: Mapp
         path: the file, usually ``something.safetensors``; its folder is made if need be.
         tensors: by name; tensors that share memory are written one by one.
         notes: anything JSON can hold.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> from pathlib import Path
+        >>> with TemporaryDirectory() as folder:
+        ...     companion.save_checkpoint(f"{folder}/runs/first.safetensors", {"h": torch.zeros(2)}, {"epoch": 3})
+        ...     print(*(path.name for path in Path(folder, "runs").iterdir()))
+        first.safetensors
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +59,13 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not a checkpoint of this package.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     companion.save_checkpoint(f"{folder}/run.safetensors", {"h": torch.zeros(2)}, {"epoch": 3})
+        ...     companion.load_checkpoint(f"{folder}/run.safetensors")
+        ({'h': tensor([0., 0.])}, {'epoch': 3})
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"path should name a checkpoint, but there is no file {path}")
@@ -74,6 +89,16 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         FileNotFoundError: there is no such file.
         ValueError: the file is not such a checkpoint.
         RuntimeError: names or shapes of the weights differ, as ``load_state_dict`` says.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> model, other = nn.RNN(3, 4), nn.RNN(3, 4)
+        >>> with TemporaryDirectory() as folder:
+        ...     weights = {f"model.{name}": weight for name, weight in model.state_dict().items()}
+        ...     companion.save_checkpoint(f"{folder}/a.safetensors", weights, {})
+        ...     companion.load_weights(other, f"{folder}/a.safetensors")
+        >>> torch.equal(model.weight_hh_l0, other.weight_hh_l0)
+        True
     """
     tensors, _ = load_checkpoint(path)
     load_all_or_nothing(model, strip_prefix(tensors, "model."))

@@ -49,6 +49,11 @@ def reorder_gates(weight: Tensor, source: str, target: str) -> Tensor:
         TypeError: ``weight`` is no tensor.
         ValueError: the letters differ, or the rows cannot be cut into so many blocks.
 
+    Examples:
+        >>> from companion.conversion import reorder_gates
+        >>> reorder_gates(torch.tensor([1, 2, 3, 4]), "iofg", "ifgo")  # one row a gate
+        tensor([1, 3, 4, 2])
+
     Taught in *Moving weights*.
     """
     if not isinstance(weight, Tensor):
@@ -76,6 +81,13 @@ def to_nn(layer: nn.Module) -> nn.Module:
     Raises:
         TypeError: ``layer`` is none of these, or computes something else than they do.
 
+    Examples:
+        >>> from companion.conversion import to_nn
+        >>> ours = companion.GRU(3, 4)
+        >>> theirs, x = to_nn(ours), torch.randn(5, 2, 3)
+        >>> type(theirs) is nn.GRU, torch.allclose(ours(x)[0], theirs(x)[0], atol=1e-6)
+        (True, True)
+
     Taught in *Moving weights*.
     """
     return _rebuild(layer, getattr(nn, name_of(layer)))
@@ -92,6 +104,11 @@ def to_companion(layer: nn.Module) -> nn.Module:
 
     Raises:
         TypeError: ``layer`` is none of these, or computes something else than they do.
+
+    Examples:
+        >>> from companion.conversion import to_companion
+        >>> to_companion(nn.LSTM(3, 4, num_layers=2, dropout=0.5))
+        LSTM(3, 4, num_layers=2, dropout=0.5)
 
     Taught in *Moving weights*.
     """
@@ -128,6 +145,11 @@ def cells_from_layer(layer: nn.Module) -> list[list[nn.Module]]:
         TypeError: ``layer`` is no such layer.
         ValueError: it has a projection, which no cell has.
 
+    Examples:
+        >>> from companion.conversion import cells_from_layer
+        >>> cells_from_layer(nn.GRU(3, 4, num_layers=2))
+        [[GRUCell(3, 4)], [GRUCell(4, 4)]]
+
     Taught in *Moving weights*.
     """
     kind = CELL_OF_LAYER[base_of(type(layer))]
@@ -156,6 +178,11 @@ def layer_from_cells(cells: Any, **arguments: Any) -> nn.Module:
     Raises:
         TypeError: something is no such cell, cells differ in class, or the cells tell an argument themselves.
         ValueError: cells differ in size, biases, nonlinearity or dtype, or do not read what is below them.
+
+    Examples:
+        >>> from companion.conversion import layer_from_cells
+        >>> layer_from_cells([nn.LSTMCell(3, 4), nn.LSTMCell(4, 4)])
+        LSTM(3, 4, num_layers=2)
 
     Taught in *Moving weights*.
     """

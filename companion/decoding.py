@@ -21,7 +21,13 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
         The logits with minus infinity for every token ruled out. Ties with the k-th stay.
 
     Raises:
-        ValueError: ``k`` is less than 1. Source: :cite:t:`fan2018`. Taught in *The simple RNN, twice*.
+        ValueError: ``k`` is less than 1.
+
+    Examples:
+        >>> companion.keep_top_k(torch.tensor([1.0, 3.0, 2.0]), k=2)
+        tensor([-inf, 3., 2.])
+
+    Source: :cite:t:`fan2018`. Taught in *The simple RNN, twice*.
     """
     if k < 1:
         raise ValueError(f"top_k should be at least 1, got {k}")
@@ -40,7 +46,14 @@ def keep_nucleus(logits: Tensor, p: float) -> Tensor:
         The logits with minus infinity for every token ruled out; the likeliest token always stays.
 
     Raises:
-        ValueError: ``p`` is not in (0, 1]. Source: :cite:t:`holtzman2020`. Taught in *The simple RNN, twice*.
+        ValueError: ``p`` is not in (0, 1].
+
+    Examples:
+        >>> logits = torch.tensor([0.6, 0.3, 0.1]).log()
+        >>> companion.keep_nucleus(logits, p=0.8).softmax(-1)  # 0.6 does not reach 0.8, 0.6 + 0.3 does
+        tensor([0.6667, 0.3333, 0.0000])
+
+    Source: :cite:t:`holtzman2020`. Taught in *The simple RNN, twice*.
     """
     if not 0 < p <= 1:
         raise ValueError(f"top_p should be in (0, 1], got {p}")
@@ -71,7 +84,17 @@ def sample_token(
         Token numbers, shape (...), on the CPU: the choice is made there, so that a seed means the same everywhere.
 
     Raises:
-        ValueError: ``temperature`` is negative, or an argument is out of its range. Taught in *The simple RNN, twice*.
+        ValueError: ``temperature`` is negative, or an argument is out of its range.
+
+    Examples:
+        >>> logits = torch.tensor([1.0, 3.0, 2.0])
+        >>> companion.sample_token(logits, temperature=0)  # greedy
+        tensor(1)
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> companion.sample_token(logits.expand(1000, 3), top_k=2, generator=generator).unique()
+        tensor([1, 2])
+
+    Taught in *The simple RNN, twice*.
     """
     if temperature < 0:
         raise ValueError(f"temperature should be 0 (greedy) or more, got {temperature}")
@@ -103,7 +126,16 @@ def generate(model, vocabulary, prompt, num_tokens, temperature=1.0, top_k=None,
         The prompt and what follows it, one string.
 
     Raises:
-        ValueError: the prompt is empty, or another argument is out of its range. Taught in *The simple RNN, twice*.
+        ValueError: the prompt is empty, or another argument is out of its range.
+
+    Examples:
+        >>> vocabulary = companion.Vocabulary("the gate keeps what it has")
+        >>> model = companion.LanguageModel(nn.GRU(8, 16), len(vocabulary))
+        >>> text = companion.generate(model, vocabulary, "the", num_tokens=10, top_k=3, seed=0)
+        >>> text.startswith("the"), text == companion.generate(model, vocabulary, "the", 10, top_k=3, seed=0)
+        (True, True)
+
+    Taught in *The simple RNN, twice*.
     """
     fresh = vocabulary.encode(prompt)  # tokens the model has not read yet, (T)
     if len(fresh) == 0:

@@ -36,6 +36,11 @@ def set_forget_bias(layer: nn.Module, value: float = 1.0) -> nn.Module:
         TypeError: ``layer`` has no forget gate, or ``value`` is no number.
         ValueError: the layer was made with ``bias=False``, or ``value`` is not finite.
 
+    Examples:
+        >>> layer = companion.set_forget_bias(nn.LSTM(3, 2), 1.0)
+        >>> layer.bias_ih_l0[2:4] + layer.bias_hh_l0[2:4]  # rows i, f, g, o: f is the second block
+        tensor([1., 1.], grad_fn=<AddBackward0>)
+
     Source: :cite:t:`jozefowicz2015`. Taught in *The LSTM, twice*.
     """
     check_recurrent(layer)
@@ -80,6 +85,11 @@ def orthogonal_(layer: nn.Module, gain: float = 1.0) -> nn.Module:
         TypeError: ``layer`` has no recurrent matrix, as the SRU has none, or ``gain`` is no number.
         ValueError: ``gain`` is not finite.
 
+    Examples:
+        >>> layer = companion.orthogonal_(nn.GRU(3, 4))
+        >>> torch.stack([W.T @ W for W in layer.weight_hh_l0.split(4)]).sub(torch.eye(4)).abs().max().item() < 1e-5
+        True
+
     Source: :cite:t:`saxe2014`. Taught in *Backpropagation through time*.
     """
     _check_number("gain", gain)
@@ -105,6 +115,12 @@ def identity_(layer: nn.Module, gain: float = 1.0) -> nn.Module:
     Raises:
         TypeError: ``layer`` has no recurrent matrix, as the SRU has none, or ``gain`` is no number.
         ValueError: the layer has a projection, so that its blocks are not square, or ``gain`` is not finite.
+
+    Examples:
+        >>> companion.identity_(nn.RNN(3, 2)).weight_hh_l0
+        Parameter containing:
+        tensor([[1., 0.],
+                [0., 1.]], requires_grad=True)
 
     Source: :cite:t:`le2015`. Taught in *Backpropagation through time*.
     """

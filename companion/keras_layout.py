@@ -55,6 +55,11 @@ def to_keras(layer: nn.Module) -> list[list[np.ndarray]]:
         TypeError: ``layer`` is no such layer, or has weights in a dtype that NumPy lacks.
         ValueError: it has a projection, which Keras has not.
 
+    Examples:
+        >>> from companion.keras_layout import to_keras
+        >>> [array.shape for array in to_keras(nn.GRU(3, 4))[0]]  # kernel, recurrent_kernel, bias
+        [(3, 12), (4, 12), (2, 12)]
+
     Source: the documentation and code of Keras 3, :cite:p:`chollet2015`. Taught in *Moving weights*.
     """
     name, stack = name_of(layer), read_weights(layer, "Keras")
@@ -90,6 +95,13 @@ def from_keras(weights: Sequence, kind: type, *, reset_after: bool = True, **arg
         TypeError: ``kind`` is no such class, something is no array of floating-point numbers, or an argument is one
             that the weights tell.
         ValueError: a shape does not fit, arrays differ in dtype, or the GRU resets before the product.
+
+    Examples:
+        >>> from companion.keras_layout import from_keras, to_keras
+        >>> layer = nn.LSTM(3, 4)
+        >>> copy, x = from_keras(to_keras(layer)[0], nn.LSTM), torch.randn(5, 2, 3)
+        >>> torch.allclose(copy(x)[0], layer(x)[0], atol=1e-6)
+        True
 
     Source: the documentation and code of Keras 3, :cite:p:`chollet2015`. Taught in *Moving weights*.
     """

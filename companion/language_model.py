@@ -18,6 +18,11 @@ def output_width(layer: nn.Module) -> int:
 
     Returns:
         S * H, or S * P with a projection, with S = 2 directions if bidirectional, else 1.
+
+    Examples:
+        >>> from companion.language_model import output_width
+        >>> output_width(nn.GRU(3, 4, bidirectional=True)), output_width(nn.LSTM(3, 4, proj_size=2))
+        (8, 2)
     """
     directions = 2 if getattr(layer, "bidirectional", False) else 1
     return directions * (getattr(layer, "proj_size", 0) or layer.hidden_size)
@@ -30,8 +35,14 @@ def one_hot(vocabulary_size: int) -> nn.Embedding:
         vocabulary_size: number V of tokens.
 
     Returns:
-        A frozen :class:`torch.nn.Embedding` with the identity as its weight, shape (V, V). Taught in
-        *The simple RNN, twice*.
+        A frozen :class:`torch.nn.Embedding` with the identity as its weight, shape (V, V).
+
+    Examples:
+        >>> companion.one_hot(3)(torch.tensor([2, 0]))
+        tensor([[0., 0., 1.],
+                [1., 0., 0.]])
+
+    Taught in *The simple RNN, twice*.
     """
     return nn.Embedding.from_pretrained(torch.eye(vocabulary_size), freeze=True)
 
@@ -67,6 +78,12 @@ class LanguageModel(nn.Module):
         TypeError: ``vocabulary_size`` is no int.
         ValueError: ``vocabulary_size`` is less than 1; or the embedding is for another number of tokens, or its width
             is not ``layer.input_size``; or weights are tied and the layer's output is not as wide as its input.
+
+    Examples:
+        >>> model = companion.LanguageModel(nn.LSTM(8, 16), vocabulary_size=30)
+        >>> logits, (h_n, c_n) = model(torch.randint(30, (35, 4)))  # (T, B)
+        >>> logits.shape, h_n.shape
+        (torch.Size([35, 4, 30]), torch.Size([1, 4, 16]))
 
     Taught in *The simple RNN, twice*.
     """

@@ -53,6 +53,15 @@ class RecurrentLayer(nn.Module):
 
     Raises:
         TypeError, ValueError: as the layer's twin in :mod:`torch.nn`, with the argument named.
+
+    Examples:
+        >>> class Leaky(companion.RecurrentLayer):
+        ...     def step(self, x, state, weight_hh, bias_hh):
+        ...         (h,) = state
+        ...         return (0.9 * h + 0.1 * torch.tanh(x + nn.functional.linear(h, weight_hh, bias_hh)),)
+        >>> output, h_n = Leaky(3, 4, num_layers=2, bidirectional=True)(torch.randn(5, 2, 3))
+        >>> output.shape, h_n.shape  # (T, B, S * H), (S * L, B, H)
+        (torch.Size([5, 2, 8]), torch.Size([4, 2, 4]))
     """
 
     num_gates = 1
@@ -300,6 +309,15 @@ class RNN(RecurrentLayer):
 
     Shapes, errors: see :meth:`RecurrentLayer.forward`. The weights have H rows.
 
+    Examples:
+        >>> ours, theirs = companion.RNN(3, 4, num_layers=2), nn.RNN(3, 4, num_layers=2)
+        >>> ours.load_state_dict(theirs.state_dict())
+        <All keys matched successfully>
+        >>> x = torch.randn(35, 2, 3)  # (T, B, D)
+        >>> (output, h_n), (expected, _) = ours(x), theirs(x)
+        >>> print(torch.allclose(output, expected, atol=1e-5), output.shape, h_n.shape)
+        True torch.Size([35, 2, 4]) torch.Size([2, 2, 4])
+
     Source: :cite:t:`elman1990`. Taught in *The simple RNN, twice*.
     """
 
@@ -361,6 +379,15 @@ class GRU(RecurrentLayer):
 
     Shapes, errors: see :meth:`RecurrentLayer.forward`. The weights have 3H rows: r, z, n.
 
+    Examples:
+        >>> ours, theirs = companion.GRU(3, 4, bidirectional=True), nn.GRU(3, 4, bidirectional=True)
+        >>> ours.load_state_dict(theirs.state_dict())
+        <All keys matched successfully>
+        >>> x = torch.randn(35, 2, 3)  # (T, B, D)
+        >>> (output, h_n), (expected, _) = ours(x), theirs(x)
+        >>> print(torch.allclose(output, expected, atol=1e-5), output.shape, h_n.shape)
+        True torch.Size([35, 2, 8]) torch.Size([2, 2, 4])
+
     Source: :cite:t:`cho2014`, with the reset gate after the product. Taught in *The GRU, twice*.
     """
 
@@ -420,6 +447,15 @@ class LSTM(RecurrentLayer):
 
     Shapes, errors: see :meth:`RecurrentLayer.forward`. The weights have 4H rows, i, f, g, o; the state is the pair
     (h, c).
+
+    Examples:
+        >>> ours, theirs = companion.LSTM(3, 4, proj_size=2), nn.LSTM(3, 4, proj_size=2)
+        >>> ours.load_state_dict(theirs.state_dict())
+        <All keys matched successfully>
+        >>> x = torch.randn(35, 2, 3)  # (T, B, D)
+        >>> (output, (h_n, c_n)), (expected, _) = ours(x), theirs(x)
+        >>> print(torch.allclose(output, expected, atol=1e-5), h_n.shape, c_n.shape)
+        True torch.Size([1, 2, 2]) torch.Size([1, 2, 4])
 
     Source: :cite:t:`hochreiter1997`, with the forget gate of :cite:t:`gers2000` and the projection of
     :cite:t:`sak2014`. Taught in *The LSTM, twice*.

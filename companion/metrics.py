@@ -14,6 +14,11 @@ def perplexity(loss: float) -> float:
     Returns:
         A number from 1, certain, up; the vocabulary's size means a uniform guess.
 
+    Examples:
+        >>> from math import log
+        >>> round(companion.perplexity(log(27)), 6)  # as hard as one of 27 equally likely tokens
+        27.0
+
     Taught in *Sequences and language models*.
     """
     return math.exp(loss)
@@ -26,6 +31,13 @@ def bits_per_character(loss: float) -> float:
         loss: mean negative log-likelihood of a character, in nats (what cross-entropy gives).
 
     Returns:
-        Bits a character. Source: :cite:t:`shannon1951`. Taught in *Sequences and language models*.
+        Bits a character.
+
+    Examples:
+        >>> from math import log
+        >>> companion.bits_per_character(log(32))  # five yes/no answers tell 32 apart
+        5.0
+
+    Source: :cite:t:`shannon1951`. Taught in *Sequences and language models*.
     """
     return loss / math.log(2)

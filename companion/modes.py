@@ -15,6 +15,15 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
     Args:
         model: the model to use inside.
+
+    Examples:
+        >>> from companion.modes import evaluation_mode
+        >>> model = nn.Dropout()
+        >>> with evaluation_mode(model):
+        ...     print(model.training, torch.is_grad_enabled())
+        False False
+        >>> model.training
+        True
     """
     modes = {module: module.training for module in model.modules()}
     model.eval()

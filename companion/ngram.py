@@ -38,7 +38,13 @@ def ngrams(tokens: Tensor, length: int) -> list[tuple[int, ...]]:
 
     Raises:
         TypeError: ``tokens`` is no 1-D tensor of integers.
-        ValueError: ``length`` is less than 1. Taught in *Sequences and language models*.
+        ValueError: ``length`` is less than 1.
+
+    Examples:
+        >>> companion.ngrams(torch.tensor([4, 1, 2, 1]), length=2)
+        [(4, 1), (1, 2), (2, 1)]
+
+    Taught in *Sequences and language models*.
     """
     if length < 1:
         raise ValueError(f"length should be at least 1, got {length}")
@@ -68,6 +74,13 @@ class NGramModel:
         TypeError: ``tokens`` is no 1-D tensor of integers, or ``vocabulary_size`` or ``order`` is no int,
             or ``strength`` no number.
         ValueError: a token number is not below ``vocabulary_size``, or ``order`` or ``strength`` is out of its range.
+
+    Examples:
+        >>> vocabulary = companion.Vocabulary("banana")
+        >>> model = companion.NGramModel(vocabulary.encode("banana"), len(vocabulary), order=2)
+        >>> probabilities = model.probabilities(vocabulary.encode("n"))
+        >>> vocabulary.tokens[probabilities.argmax()], round(float(probabilities.sum()), 6)
+        ('a', 1.0)
 
     Source: :cite:t:`mackay1995`, with one strength for all contexts. Taught in *Sequences and language models*.
     """

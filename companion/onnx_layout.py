@@ -57,6 +57,11 @@ def to_onnx_weights(layer: nn.Module) -> list[dict[str, np.ndarray]]:
         TypeError: ``layer`` is no such layer, or has weights in a dtype that NumPy lacks.
         ValueError: it has a projection, which ONNX has not.
 
+    Examples:
+        >>> from companion.onnx_layout import to_onnx_weights
+        >>> {name: array.shape for name, array in to_onnx_weights(nn.LSTM(3, 4))[0].items()}
+        {'W': (1, 16, 3), 'R': (1, 16, 4), 'B': (1, 32)}
+
     Source: the operators of ONNX, :cite:p:`onnx2017`. Taught in *Moving weights*.
     """
     name = name_of(layer)
@@ -93,6 +98,13 @@ def from_onnx_weights(
             is missing for a GRU, or an argument is one that the weights tell.
         ValueError: a shape does not fit, arrays differ in dtype, there are peepholes (P), or the GRU resets before
             the product.
+
+    Examples:
+        >>> from companion.onnx_layout import from_onnx_weights, to_onnx_weights
+        >>> layer = nn.GRU(3, 4, bidirectional=True)
+        >>> copy = from_onnx_weights(to_onnx_weights(layer), nn.GRU, linear_before_reset=1)
+        >>> torch.equal(copy.weight_hh_l0_reverse, layer.weight_hh_l0_reverse)
+        True
 
     Source: the operators of ONNX, :cite:p:`onnx2017`. Taught in *Moving weights*.
     """

@@ -91,6 +91,12 @@ def plot_curves(
 
     Returns:
         The Axes.
+
+    Examples:
+        >>> from companion.plotting import plot_curves
+        >>> ax = plot_curves({"training": [9.0, 6.0, 5.0], "held out": [8.0, 6.5, 6.0]}, "epoch", "perplexity", start=1)
+        >>> [line.get_label() for line in ax.lines]
+        ['training', 'held out']
     """
     with house_style():
         ax = ax or plt.subplots()[1]
@@ -117,6 +123,12 @@ def plot_bars(values: Mapping[str, float], xlabel: str, highlight: str | None = 
 
     Returns:
         The Axes.
+
+    Examples:
+        >>> from companion.plotting import plot_bars
+        >>> ax = plot_bars({"counting": 9.1, "GRU": 5.2}, "perplexity", highlight="GRU")
+        >>> ax.get_xlabel(), len(ax.patches)
+        ('perplexity', 2)
     """
     with house_style():
         ax = ax or plt.subplots()[1]
@@ -153,6 +165,12 @@ def plot_heatmap(
 
     Returns:
         The Axes.
+
+    Examples:
+        >>> from companion.plotting import plot_heatmap
+        >>> ax = plot_heatmap(torch.randn(4, 10), "time step", "unit", limit=3.0)
+        >>> ax.images[0].get_clim()
+        (-3.0, 3.0)
     """
     values = _numbers(matrix)
     limit = limit if limit is not None else float(np.abs(values).max())
@@ -191,6 +209,12 @@ def plot_text_heat(
     Raises:
         ValueError: ``text`` is empty, or there are not as many values as characters.
 
+    Examples:
+        >>> from companion.plotting import plot_text_heat
+        >>> ax = plot_text_heat("keep", [0.9, 0.1, 0.2, 0.8], label="update gate", width=4)
+        >>> "".join(text.get_text() for text in ax.texts)
+        'keep'
+
     Source: :cite:t:`karpathy2015`. Taught in *Inside the gates*.
     """
     values = _numbers(values)
@@ -223,6 +247,12 @@ def plot_gradient_norms(norms: Mapping[str, Any], ylabel: str = "norm of the gra
     Returns:
         The Axes, with the last time step at the left, 0 steps back.
 
+    Examples:
+        >>> from companion.plotting import plot_gradient_norms
+        >>> ax = plot_gradient_norms({"RNN": [0.01, 0.1, 1.0]})
+        >>> ax.lines[0].get_ydata()  # the last time step comes first
+        array([1.  , 0.1 , 0.01])
+
     Taught in *Inside the gates*.
     """
     backward = {name: _numbers(values)[::-1] for name, values in norms.items()}
@@ -241,6 +271,12 @@ def plot_saturation(shares: Mapping[str, tuple[Any, Any]], ax: Any = None) -> An
 
     Returns:
         The Axes. No circle lies above the line from corner to corner: a gate cannot be both.
+
+    Examples:
+        >>> from companion.plotting import plot_saturation
+        >>> ax = plot_saturation({"forget": companion.saturation(torch.rand(50, 8))})
+        >>> ax.get_xlabel()
+        'share of steps nearly open'
 
     Source: :cite:t:`karpathy2015`. Taught in *Inside the gates*.
     """

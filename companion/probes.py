@@ -53,6 +53,11 @@ def record_gates(layer: nn.Module, input: Tensor | PackedSequence, hx: Any = Non
         TypeError: ``layer`` is no recurrent layer, or defines a step without saying which gates it has.
         ValueError: ``gate_names`` does not fit what the step computes; and whatever the layer raises on bad input.
 
+    Examples:
+        >>> gates = companion.record_gates(nn.GRU(3, 4), torch.randn(5, 2, 3))
+        >>> {name: tuple(values.shape) for name, values in gates["l0"].items()}
+        {'r': (5, 2, 4), 'z': (5, 2, 4), 'n': (5, 2, 4), 'h': (5, 2, 4)}
+
     Taught in *Inside the gates*.
     """
     layer = _readable(layer)
@@ -98,6 +103,11 @@ def gradient_norms(
         ValueError: ``of`` or ``where`` is none of those, a cell is asked of a layer that has none, or the loss is not
             one number that depends on the outputs.
 
+    Examples:
+        >>> norms = companion.gradient_norms(companion.identity_(nn.RNN(3, 4), gain=0.5), torch.zeros(6, 1, 3))
+        >>> norms.shape, bool((norms[1:] > norms[:-1]).all())  # the further back, the weaker
+        (torch.Size([6]), True)
+
     Source: :cite:t:`pascanu2013`. Taught in *Backpropagation through time* and *Inside the gates*.
     """
     check_tensor("input", input, "a tensor")
@@ -135,6 +145,12 @@ def saturation(gate: Tensor, low: float = 0.1, high: float = 0.9) -> tuple[Tenso
     Raises:
         ValueError: ``low`` is greater than ``high``.
 
+    Examples:
+        >>> gate = torch.tensor([[0.05, 0.5], [0.95, 0.5]])  # (T, H)
+        >>> low, high = companion.saturation(gate)
+        >>> low.tolist(), high.tolist()
+        ([0.5, 0.0], [0.5, 0.0])
+
     Source: :cite:t:`karpathy2015`. Taught in *Inside the gates*.
     """
     check_tensor("gate", gate, "a tensor of shape (..., H)")
@@ -156,6 +172,10 @@ def time_constants(gate: Tensor) -> Tensor:
     Returns:
         Time steps, shape (H): 0 for a unit that was ever quite cleared, infinite for one that never lost anything.
 
+    Examples:
+        >>> companion.time_constants(torch.full((10, 1), 0.9))  # ln 0.9 is -0.105
+        tensor([9.4912], dtype=torch.float64)
+
     Source: :cite:t:`tallec2018`. Taught in *Inside the gates*.
     """
     check_tensor("gate", gate, "a tensor of shape (..., H)")
@@ -174,6 +194,11 @@ def correlate_with(values: Tensor, marks: Tensor) -> Tensor:
 
     Raises:
         ValueError: ``values`` has not one dimension more than ``marks``.
+
+    Examples:
+        >>> marks = torch.tensor([0, 1, 0, 1])
+        >>> companion.correlate_with(torch.tensor([[0.0, 5.0], [1.0, 5.0], [0.0, 5.0], [1.0, 5.0]]), marks)
+        tensor([1., 0.], dtype=torch.float64)
 
     Taught in *Inside the gates*.
     """

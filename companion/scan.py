@@ -60,6 +60,13 @@ def linear_recurrence(a: Tensor, b: Tensor, h_0: Tensor | None = None, reverse: 
         RuntimeError: shapes or devices do not fit, or there are no steps; the message names the argument.
         ValueError: the dtypes differ, or are not floating-point.
 
+    Examples:
+        >>> a, b = torch.full((4,), 0.5), torch.ones(4)
+        >>> companion.linear_recurrence(a, b)  # every step halves, and adds 1
+        tensor([1.0000, 1.5000, 1.7500, 1.8750])
+        >>> companion.linear_recurrence(a, b, h_0=torch.tensor(2.0))  # 2 is where it stays
+        tensor([2., 2., 2., 2.])
+
     Source: :cite:t:`martin2018`. Taught in *Recurrence without waiting*.
     """
     return _run(_fastest, a, b, h_0, reverse)
@@ -81,6 +88,12 @@ def sequential_scan(a: Tensor, b: Tensor, h_0: Tensor | None = None, reverse: bo
 
     Raises:
         AttributeError, RuntimeError, ValueError: as :func:`linear_recurrence`.
+
+    Examples:
+        >>> companion.sequential_scan(torch.full((3,), 0.5), torch.ones(3))
+        tensor([1.0000, 1.5000, 1.7500])
+        >>> companion.sequential_scan(torch.full((3,), 0.5), torch.ones(3), reverse=True)
+        tensor([1.7500, 1.5000, 1.0000])
 
     Taught in *Recurrence without waiting*.
     """
@@ -109,6 +122,12 @@ def parallel_scan(a: Tensor, b: Tensor, h_0: Tensor | None = None, reverse: bool
 
     Raises:
         AttributeError, RuntimeError, ValueError: as :func:`linear_recurrence`.
+
+    Examples:
+        >>> a, b = torch.rand(100, 2, 4), torch.randn(100, 2, 4)  # (T, B, H)
+        >>> h = companion.parallel_scan(a, b)
+        >>> torch.allclose(h, companion.sequential_scan(a, b), atol=1e-5)
+        True
 
     Source: :cite:t:`blelloch1990`, :cite:t:`martin2018`. Taught in *Recurrence without waiting*.
     """
@@ -140,6 +159,11 @@ def log_space_scan(log_a: Tensor, log_b: Tensor, log_h_0: Tensor | None = None, 
 
     Raises:
         AttributeError, RuntimeError, ValueError: as :func:`linear_recurrence`.
+
+    Examples:
+        >>> a, b = torch.full((3,), 0.5), torch.ones(3)
+        >>> companion.log_space_scan(a.log(), b.log())
+        tensor([1.0000, 1.5000, 1.7500])
 
     Source: :cite:t:`heinsen2023`; :cite:t:`feng2024`, appendix B. Taught in *Recurrence without waiting*.
     """
@@ -389,6 +413,14 @@ class MinGRU(_MinimalLayer):
     Shapes, errors: see :meth:`RecurrentLayer.forward <companion.layers.RecurrentLayer.forward>`. ``weight_ih_l0`` has
     shape (2H, D), rows z, n, and ``bias_ih_l0`` (2H). There is no ``weight_hh`` and no ``bias_hh``.
 
+    Examples:
+        >>> layer = companion.MinGRU(3, 4)
+        >>> output, h_n = layer(torch.randn(35, 2, 3))  # (T, B, D)
+        >>> output.shape, h_n.shape
+        (torch.Size([35, 2, 4]), torch.Size([1, 2, 4]))
+        >>> [(name, tuple(weight.shape)) for name, weight in layer.named_parameters()]
+        [('weight_ih_l0', (8, 3)), ('bias_ih_l0', (8,))]
+
     Source: :cite:t:`feng2024`, section 3. Taught in *Recurrence without waiting*.
     """
 
@@ -430,6 +462,14 @@ class MinLSTM(_MinimalLayer):
 
     Shapes, errors: see :meth:`RecurrentLayer.forward <companion.layers.RecurrentLayer.forward>`. ``weight_ih_l0`` has
     shape (3H, D), rows i, f, g, and ``bias_ih_l0`` (3H). There is no ``weight_hh`` and no ``bias_hh``.
+
+    Examples:
+        >>> layer = companion.MinLSTM(3, 4)
+        >>> output, h_n = layer(torch.randn(35, 2, 3))  # (T, B, D)
+        >>> output.shape, h_n.shape
+        (torch.Size([35, 2, 4]), torch.Size([1, 2, 4]))
+        >>> [(name, tuple(weight.shape)) for name, weight in layer.named_parameters()]
+        [('weight_ih_l0', (12, 3)), ('bias_ih_l0', (12,))]
 
     Source: :cite:t:`feng2024`, section 3. Taught in *Recurrence without waiting*.
     """

@@ -68,6 +68,14 @@ class SRU(RecurrentLayer):
     ``layer_norm_weight`` and ``layer_norm_bias`` (D), or (S * H) after. Both directions share these; the other weights
     exist once more for the reverse direction, with ``_reverse``.
 
+    Examples:
+        >>> layer = companion.SRU(3, 4, num_layers=2)
+        >>> output, c_n = layer(torch.randn(35, 2, 3))  # (T, B, D)
+        >>> output.shape, c_n.shape  # (T, B, H), (L, B, H)
+        (torch.Size([35, 2, 4]), torch.Size([2, 2, 4]))
+        >>> layer.weight_ih_l0.shape, layer.weight_ih_l1.shape  # with highway rows where D is not H
+        (torch.Size([16, 3]), torch.Size([12, 4]))
+
     Source: :cite:t:`lei2018`. Taught in *The SRU, twice*.
     """
 
@@ -388,6 +396,12 @@ class SRUCell(nn.Module):
         dtype: dtype of the weights.
 
     Its weights are ``weight_ih``, ``weight_c`` and ``bias_ih``, those of a layer of :class:`SRU`.
+
+    Examples:
+        >>> cell, x, c = companion.SRUCell(3, 4), torch.randn(2, 3), torch.randn(2, 4)
+        >>> h, c_next = cell(x, c)
+        >>> h.shape, c_next.shape
+        (torch.Size([2, 4]), torch.Size([2, 4]))
 
     Equations and source: :func:`companion.steps.sru_step`. Taught in *The SRU, twice*.
     """

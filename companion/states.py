@@ -42,6 +42,13 @@ def split_states(h_n: Any, layer: nn.Module) -> tuple[Directions, ...]:
         TypeError: ``layer`` is no recurrent layer, or ``h_n`` is no tensor and no pair of tensors.
         ValueError: the shape is not that of a state of this layer, or a pair was given for a layer with one state.
 
+    Examples:
+        >>> layer = nn.GRU(3, 4, num_layers=2, bidirectional=True)
+        >>> output, h_n = layer(torch.randn(5, 2, 3))
+        >>> top = companion.split_states(h_n, layer)[-1]
+        >>> torch.equal(top.forward, output[-1, :, :4]), torch.equal(top.reverse, output[0, :, 4:])
+        (True, True)
+
     Taught in *Outputs and states*.
     """
     check_recurrent(layer, LAYERS)
@@ -69,6 +76,11 @@ def last_valid(output: Tensor, lengths: Tensor, batch_first: bool = False) -> Te
         TypeError: ``output`` is no tensor, or ``lengths`` is no 1-D tensor of integers.
         ValueError: ``output`` has no time and batch, there is not one length for each sequence, one is less than 1, or
             one is greater than T.
+
+    Examples:
+        >>> output = torch.arange(8.0).view(4, 2, 1)  # (T, B, H)
+        >>> companion.last_valid(output, torch.tensor([4, 2])).flatten()  # step 3 of the first, step 1 of the second
+        tensor([6., 3.])
 
     Taught in *Variable lengths*.
     """

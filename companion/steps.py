@@ -27,6 +27,14 @@ def rnn_step(x: Tensor, h: Tensor, weight_hh: Tensor, bias_hh: Tensor | None = N
     Returns:
         The state after this step, shape (B, H).
 
+    Examples:
+        >>> cell = nn.RNNCell(3, 4)
+        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)  # (B, D), (B, H)
+        >>> projected = nn.functional.linear(x, cell.weight_ih, cell.bias_ih)  # (B, H)
+        >>> h_next = companion.rnn_step(projected, h, cell.weight_hh, cell.bias_hh)
+        >>> torch.allclose(h_next, cell(x, h), atol=1e-6)
+        True
+
     Source: :cite:t:`elman1990`. Taught in *The simple RNN, twice*.
     """
     activation = torch.tanh if nonlinearity == "tanh" else torch.relu
@@ -51,6 +59,14 @@ def gru_step(x: Tensor, h: Tensor, weight_hh: Tensor, bias_hh: Tensor | None = N
 
     Returns:
         The state after this step, shape (B, H).
+
+    Examples:
+        >>> cell = nn.GRUCell(3, 4)
+        >>> x, h = torch.randn(2, 3), torch.randn(2, 4)  # (B, D), (B, H)
+        >>> projected = nn.functional.linear(x, cell.weight_ih, cell.bias_ih)  # (B, 3H)
+        >>> h_next = companion.gru_step(projected, h, cell.weight_hh, cell.bias_hh)
+        >>> torch.allclose(h_next, cell(x, h), atol=1e-6)
+        True
 
     Source: :cite:t:`cho2014`, with the reset gate after the product. Taught in *The GRU, twice*.
     """
@@ -87,6 +103,14 @@ def lstm_step(
 
     Returns:
         The pair (h, c) after this step.
+
+    Examples:
+        >>> cell = nn.LSTMCell(3, 4)
+        >>> x, state = torch.randn(2, 3), (torch.randn(2, 4), torch.randn(2, 4))  # (B, D), (h, c)
+        >>> projected = nn.functional.linear(x, cell.weight_ih, cell.bias_ih)  # (B, 4H)
+        >>> h, c = companion.lstm_step(projected, state, cell.weight_hh, cell.bias_hh)
+        >>> torch.allclose(h, cell(x, state)[0], atol=1e-6), torch.allclose(c, cell(x, state)[1], atol=1e-6)
+        (True, True)
 
     Source: :cite:t:`hochreiter1997`, with the forget gate of :cite:t:`gers2000` and the projection of
     :cite:t:`sak2014`. Taught in *The LSTM, twice*.
@@ -127,6 +151,12 @@ def sru_step(
 
     Returns:
         The output h of this step and the state c after it, shapes (B, H) and (B, H). Only c goes on to the next step.
+
+    Examples:
+        >>> x, c = torch.zeros(1, 4 * 2), torch.ones(1, 2)  # all four blocks zero: both gates 1/2
+        >>> h, c = companion.sru_step(x, c, weight_c=torch.zeros(4))
+        >>> print(c, h)
+        tensor([[0.5000, 0.5000]]) tensor([[0.2500, 0.2500]])
 
     Source: :cite:t:`lei2018`, equations 1 to 4. Taught in *The SRU, twice*.
     """

@@ -20,6 +20,11 @@ class TagScore(NamedTuple):
         recall: the share of the tags in the text that were found.
         f1: their harmonic mean, 2 * precision * recall / (precision + recall).
         count: how many of these tags the text has.
+
+    Examples:
+        >>> found, present = torch.tensor([True, True, False]), torch.tensor([True, False, False])
+        >>> companion.TagScore.of(found, present)  # one of two is right, none is missed
+        TagScore(precision=0.5, recall=1.0, f1=0.6666666666666666, count=1)
     """
 
     precision: float
@@ -58,6 +63,14 @@ class RestorationTags:
     Raises:
         TypeError: ``marks`` is no string.
         ValueError: ``marks`` is empty, repeats itself, or holds a character that stays in the text.
+
+    Examples:
+        >>> tags = companion.RestorationTags()
+        >>> plain, numbers = tags.encode("Well, Ada!")
+        >>> plain, numbers.tolist()
+        ('well ada', [5, 0, 0, 1, 0, 5, 0, 4])
+        >>> tags.decode(plain, numbers)
+        'Well, Ada!'
 
     Taught in *Bidirectional networks, twice*.
     """
@@ -199,6 +212,13 @@ class TaggedWindows:
         TypeError: ``tokens`` or ``tags`` is no 1-D tensor of integers, or a size is no int.
         ValueError: there is not one tag for each token, a size is less than 1, or the text is too short for
             one batch.
+
+    Examples:
+        >>> tokens, tags = torch.arange(40), torch.zeros(40, dtype=torch.long)
+        >>> windows = companion.TaggedWindows(tokens, tags, batch_size=2, num_steps=5)
+        >>> inputs, targets = next(iter(windows))
+        >>> len(windows), inputs.shape, targets.shape
+        (3, torch.Size([5, 2]), torch.Size([5, 2]))
 
     Taught in *Bidirectional networks, twice*.
     """

@@ -76,6 +76,13 @@ def first_letter_batches(
         TypeError: a size or the seed is no int.
         ValueError: a size is too small.
 
+    Examples:
+        >>> letters, targets = companion.first_letter_batches(count=1, num_steps=4, batch_size=3, seed=0)[0]
+        >>> letters.shape, torch.equal(targets[-1], letters[0])
+        (torch.Size([4, 3]), True)
+        >>> targets[:-1].unique()  # nothing is asked before the last step
+        tensor([-100])
+
     Source: the first two tasks of :cite:t:`hochreiter1997` ask for an early symbol in this way. Taught in *Why gates*.
     """
     check_sizes(1, count=count, batch_size=batch_size)
@@ -117,6 +124,13 @@ def copy_batches(
         TypeError: a size or the seed is no int.
         ValueError: a size is too small.
 
+    Examples:
+        >>> tokens, targets = companion.copy_batches(count=1, delay=2, length=3, batch_size=1, seed=0)[0]
+        >>> tokens.flatten().tolist()  # symbols, blank (8), marker (9), blanks
+        [4, 7, 5, 8, 9, 8, 8, 8]
+        >>> targets.flatten().tolist()
+        [-100, -100, -100, -100, -100, 4, 7, 5]
+
     Source: :cite:t:`arjovsky2016`, after the tasks of :cite:t:`hochreiter1997`. Taught in *Why gates*.
     """
     check_sizes(1, count=count, delay=delay, length=length, batch_size=batch_size)
@@ -153,6 +167,11 @@ def parity_batches(count: int, num_steps: int = 30, batch_size: int = 32, seed: 
         TypeError: a size or the seed is no int.
         ValueError: a size is less than 1.
 
+    Examples:
+        >>> bits, targets = companion.parity_batches(count=1, num_steps=6, batch_size=1, seed=0)[0]
+        >>> bits.flatten().tolist(), targets.flatten().tolist()
+        ([0, 1, 1, 0, 1, 1], [0, 1, 0, 0, 1, 0])
+
     Source: :cite:t:`hochreiter1997` name it as a task at which training is slower than guessing weights. Taught in
     *Why gates*.
     """
@@ -182,6 +201,13 @@ def adding_batches(count: int, num_steps: int = 50, batch_size: int = 32, seed: 
         TypeError: a size or the seed is no int.
         ValueError: a size is too small.
 
+    Examples:
+        >>> inputs, sums = companion.adding_batches(count=1, num_steps=10, batch_size=2, seed=0)[0]
+        >>> inputs.shape, inputs[..., 1].sum(0)  # two marks in each sequence
+        (torch.Size([10, 2, 2]), tensor([2., 2.]))
+        >>> torch.allclose(inputs.prod(-1).sum(0), sums)
+        True
+
     Source: :cite:t:`hochreiter1997`, in the form of :cite:t:`arjovsky2016`. Taught in *Why gates*.
     """
     check_sizes(1, count=count, batch_size=batch_size)
@@ -209,7 +235,16 @@ def adding_loss(model: nn.Module, batch: tuple[Tensor, Tensor], state: Any = Non
         The loss, a scalar tensor, to be compared with :data:`ADDING_BASELINE`, and the state after the batch.
 
     Raises:
-        ValueError: the outputs have another shape than (T, B, 1). Taught in *Why gates*.
+        ValueError: the outputs have another shape than (T, B, 1).
+
+    Examples:
+        >>> model = companion.LanguageModel(nn.GRU(2, 8), 1, embedding=nn.Identity())
+        >>> batch = companion.adding_batches(count=1, seed=0)[0]
+        >>> loss, state = companion.adding_loss(model, batch)
+        >>> loss.shape, state.shape
+        (torch.Size([]), torch.Size([1, 32, 8]))
+
+    Taught in *Why gates*.
     """
     inputs, sums = batch
     outputs, state = model(inputs, state)
@@ -231,7 +266,15 @@ def task_accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) ->
 
     Raises:
         TypeError: the targets are no integers: the adding problem has a loss and no accuracy.
-        ValueError: nothing is asked. Taught in *Why gates*.
+        ValueError: nothing is asked.
+
+    Examples:
+        >>> model = companion.LanguageModel(nn.GRU(4, 8), 2)
+        >>> accuracy = companion.task_accuracy(model, companion.parity_batches(count=2, seed=0))
+        >>> 0.0 <= accuracy <= 1.0
+        True
+
+    Taught in *Why gates*.
     """
     device, right, asked = next(model.parameters()).device, 0, 0
     with evaluation_mode(model):

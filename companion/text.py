@@ -30,7 +30,13 @@ TIME_MACHINE_HASH = "sha1:090b5e7e70c295757f55df93cb0a180b9691891a"
 
 
 class Corpus(NamedTuple):
-    """A text in two parts: one to learn from, and one held out, never trained on."""
+    """A text in two parts: one to learn from, and one held out, never trained on.
+
+    Examples:
+        >>> corpus = companion.Corpus(train="a long text to learn from", held_out="a short one")
+        >>> len(corpus.train), len(corpus.held_out)
+        (25, 11)
+    """
 
     train: str
     held_out: str
@@ -40,7 +46,14 @@ def load_story() -> Corpus:
     """The story written for this book, which comes with the package; its last two chapters are held out.
 
     Returns:
-        A :class:`Corpus` of two strings. Taught in *Sequences and language models*.
+        A :class:`Corpus` of two strings.
+
+    Examples:
+        >>> story = companion.load_story()
+        >>> len(story.train) > 60000, story.held_out in story.train
+        (True, False)
+
+    Taught in *Sequences and language models*.
     """
     text = resources.files("companion").joinpath("data/story.txt").read_text(encoding="ascii")
     *_, second_last, _ = [match.start() for match in re.finditer(r"^Chapter ", text, re.MULTILINE)]
@@ -59,6 +72,11 @@ def load_time_machine(folder: str | Path | None = None) -> Corpus:
 
     Raises:
         ConnectionError: the file is not in the cache and cannot be fetched. :func:`load_story` needs no network.
+
+    Examples:
+        >>> corpus = companion.load_time_machine()  # doctest: +SKIP
+        >>> len(corpus.train), len(corpus.held_out)  # doctest: +SKIP
+        (161049, 17930)
     """
     pooch = _import_pooch()
     place = _time_machine_place(folder)
@@ -81,7 +99,14 @@ def find_time_machine(folder: str | Path | None = None) -> Path | None:
         folder: where to look, see :func:`load_time_machine`.
 
     Returns:
-        The file's path, or None if it is not there or is another text. Taught in *The GRU, twice*.
+        The file's path, or None if it is not there or is another text.
+
+    Examples:
+        >>> from companion.text import find_time_machine
+        >>> print(find_time_machine("a-folder-without-it"))
+        None
+
+    Taught in *The GRU, twice*.
     """
     place = _time_machine_place(folder)
     return place if place.is_file() and _import_pooch().hashes.hash_matches(place, TIME_MACHINE_HASH) else None
@@ -113,7 +138,15 @@ def split_tokens(text: str, level: str = "character") -> list[str]:
 
     Raises:
         TypeError: ``text`` is no string.
-        ValueError: ``level`` is neither. Taught in *Sequences and language models*.
+        ValueError: ``level`` is neither.
+
+    Examples:
+        >>> companion.split_tokens("Don't wait.", "word")
+        ["Don't", 'wait', '.']
+        >>> companion.split_tokens("Don't")
+        ['D', 'o', 'n', "'", 't']
+
+    Taught in *Sequences and language models*.
     """
     if not isinstance(text, str):
         raise TypeError(f"text should be a string, got a {type(text).__name__}")
@@ -161,7 +194,18 @@ class Vocabulary:
         min_frequency: tokens seen fewer times than this become the unknown token.
 
     Raises:
-        ValueError: ``level`` is neither of the two, or ``text`` is empty. Taught in *Sequences and language models*.
+        ValueError: ``level`` is neither of the two, or ``text`` is empty.
+
+    Examples:
+        >>> vocabulary = companion.Vocabulary("banana")
+        >>> vocabulary.tokens
+        ['<unk>', 'a', 'n', 'b']
+        >>> vocabulary.encode("bandana")  # 0 is the token it has never seen
+        tensor([3, 1, 2, 0, 1, 2, 1])
+        >>> vocabulary.decode([3, 1, 2])
+        'ban'
+
+    Taught in *Sequences and language models*.
     """
 
     unknown = "<unk>"
@@ -206,6 +250,13 @@ class SequentialBatches:
         TypeError: ``tokens`` is no 1-D tensor of integers, or a size is no int.
         ValueError: a size is less than 1, or the text is too short for that many streams.
 
+    Examples:
+        >>> batches = companion.SequentialBatches(torch.arange(13), batch_size=2, num_steps=3)
+        >>> for inputs, targets in batches:
+        ...     print(inputs.T.tolist(), targets.T.tolist())  # one row a stream
+        [[0, 1, 2], [6, 7, 8]] [[1, 2, 3], [7, 8, 9]]
+        [[3, 4, 5], [9, 10, 11]] [[4, 5, 6], [10, 11, 12]]
+
     Source: :cite:t:`williams1990`. Taught in *Sequences and language models*.
     """
 
@@ -245,8 +296,15 @@ class RandomBatches:
 
     Raises:
         TypeError: ``tokens`` is no 1-D tensor of integers, or a size is no int.
-        ValueError: a size is less than 1, or the text is too short for one batch. Taught in
-        *Sequences and language models*.
+        ValueError: a size is less than 1, or the text is too short for one batch.
+
+    Examples:
+        >>> batches = companion.RandomBatches(torch.arange(100), batch_size=4, num_steps=5)
+        >>> inputs, targets = next(iter(batches))
+        >>> len(batches), inputs.shape, torch.equal(targets, inputs + 1)  # each target is the token that follows
+        (4, torch.Size([5, 4]), True)
+
+    Taught in *Sequences and language models*.
     """
 
     continues = False

@@ -28,6 +28,12 @@ def over_time(step: Step, inputs: Sequence[Tensor], state: State, reverse: bool 
     Returns:
         The T outputs in time order, whichever way they were computed, and the state after the last step taken.
 
+    Examples:
+        >>> from companion.time_loop import over_time
+        >>> outputs, (total,) = over_time(lambda x, state: (state[0] + x,), [1, 2, 3], (0,))
+        >>> outputs, total
+        ([1, 3, 6], 6)
+
     Taught in *The simple RNN, twice*.
     """
     outputs = []

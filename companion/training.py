@@ -28,6 +28,10 @@ def choose_device() -> torch.device:
 
     Returns:
         The best device there is: ``cuda``, else ``mps`` (Apple), else ``cpu``.
+
+    Examples:
+        >>> companion.choose_device().type in ("cuda", "mps", "cpu")
+        True
     """
     if torch.cuda.is_available():
         return torch.device("cuda")
@@ -42,6 +46,11 @@ def detach_state(state: Any) -> Any:
 
     Returns:
         The same numbers in the same form.
+
+    Examples:
+        >>> output, state = nn.LSTM(3, 4)(torch.randn(5, 2, 3))
+        >>> state[0].requires_grad, companion.detach_state(state)[0].requires_grad
+        (True, False)
 
     Source: :cite:t:`williams1990`. Taught in *The simple RNN, twice*.
     """
@@ -60,6 +69,13 @@ def next_token_loss(model: nn.Module, batch: tuple[Tensor, Tensor], state: Any =
 
     Returns:
         The loss, a scalar tensor, and the state after the batch.
+
+    Examples:
+        >>> model = companion.LanguageModel(nn.GRU(8, 16), vocabulary_size=30)
+        >>> tokens = torch.randint(30, (36, 4))  # (T + 1, B)
+        >>> loss, state = companion.next_token_loss(model, (tokens[:-1], tokens[1:]))
+        >>> loss.shape, state.shape
+        (torch.Size([]), torch.Size([1, 4, 16]))
     """
     inputs, targets = batch
     logits, state = model(inputs, state)
@@ -74,7 +90,13 @@ def one_cycle(progress: float, warmup: float = 0.15) -> float:
         warmup: where the peak is, 0 to 1.
 
     Returns:
-        The factor, 0 to 1. Source: :cite:t:`smith2019`.
+        The factor, 0 to 1.
+
+    Examples:
+        >>> [companion.one_cycle(progress, warmup=0.25) for progress in (0.0, 0.25, 0.625, 1.0)]
+        [0.0, 1.0, 0.5, 0.0]
+
+    Source: :cite:t:`smith2019`.
     """
     if progress <= warmup:
         return progress / warmup if warmup > 0 else 1.0
@@ -89,6 +111,11 @@ class History:
         train: mean training loss, nats a token, measured while the weights were changing.
         held_out: mean loss on the held-out part after the epoch; empty if there is none.
         seconds: how long each epoch took, evaluation included.
+
+    Examples:
+        >>> history = companion.History(train=[2.0, 1.5, 1.2], held_out=[2.1, 1.7, 1.8], seconds=[1.0, 1.0, 1.0])
+        >>> len(history), history.best_epoch
+        (3, 1)
     """
 
     train: list[float] = field(default_factory=list)
@@ -124,6 +151,14 @@ def evaluate(model: nn.Module, batches: Iterable, loss: Loss = next_token_loss) 
 
     Returns:
         The mean loss, nats a token for the default ``loss``.
+
+    Examples:
+        >>> vocabulary = companion.Vocabulary("to keep a little, to let a little go")
+        >>> batches = companion.SequentialBatches(vocabulary.encode("to keep a little " * 9), batch_size=2, num_steps=5)
+        >>> model = companion.LanguageModel(nn.GRU(8, 16), len(vocabulary))
+        >>> _ = [nn.init.zeros_(weight) for weight in model.output.parameters()]  # now it guesses evenly
+        >>> round(companion.perplexity(companion.evaluate(model, batches)), 4), len(vocabulary)
+        (12.0, 12)
     """
     with evaluation_mode(model):
         return _run_epoch(model, batches, loss)
@@ -170,6 +205,14 @@ def fit(
         ValueError: ``epochs``, ``learning_rate``, ``clip`` or ``patience`` is out of range, ``patience`` comes without
             ``held_out``, there are no batches, or the checkpoint belongs to another model or optimizer.
         FloatingPointError: a loss is no longer finite. The checkpoint is that of the epoch before.
+
+    Examples:
+        >>> vocabulary = companion.Vocabulary("to keep a little, to let a little go")
+        >>> batches = companion.SequentialBatches(vocabulary.encode("to keep a little " * 9), batch_size=2, num_steps=5)
+        >>> model = companion.LanguageModel(nn.GRU(8, 16), len(vocabulary))
+        >>> history = companion.fit(model, batches, epochs=3, progress=False)
+        >>> len(history), history.train[-1] < history.train[0]
+        (3, True)
 
     Adam: :cite:t:`kingma2015`. Clipping: :cite:t:`pascanu2013`. Taught in *The simple RNN, twice*.
     """

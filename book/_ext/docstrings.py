@@ -1,7 +1,8 @@
 """What a docstring's last words say becomes fields: its source, and the chapter that teaches it, linked.
 
 A docstring ends with "Source: ... Taught in *The GRU, twice*." Napoleon would take that for a part of the section
-above it. A property's docstring is plain text: napoleon would take the words before a colon for a type.
+above it. They stand before the examples. A property's docstring is plain text: napoleon would take the words before a
+colon for a type.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import re
 from docutils import nodes
 from sphinx.application import Sphinx
 
-TAIL = re.compile(r"(?:^|\s)(?:Source:|Taught in)\s.*\Z", re.DOTALL)
+TAIL = re.compile(r"(?:^|\s)(?:Source:|Taught in)\s(?:(?!\n\s*\n).)*\Z", re.DOTALL)  # in the last paragraph
 PARTS = re.compile(r"(?:Source:\s+(?P<source>.*?))?\s*(?:Taught in\s+(?P<chapter>\*[^*]+\*)\.)?\s*", re.DOTALL)
+EXAMPLES = ".. rubric:: Examples"  # as napoleon writes it
 
 kept: dict[int, list[str]] = {}  # the lines to add after napoleon, by the identity of the docstring's list
 
@@ -38,8 +40,12 @@ def take_tail(app: Sphinx, what: str, name: str, obj: object, options, lines: li
 
 
 def put_tail(app: Sphinx, what: str, name: str, obj: object, options, lines: list[str]) -> None:
-    """After napoleon: add the fields to the list it made, or after the text."""
+    """After napoleon: add the fields to the list it made, or after the text, but before the examples."""
     fields = kept.pop(id(lines), [])
+    if EXAMPLES in lines:
+        place = lines.index(EXAMPLES)
+        lines[place:place] = fields
+        return
     while lines and not lines[-1].strip():
         lines.pop()
     if lines and not re.match(r":\w[^:]*:|\s", lines[-1]):

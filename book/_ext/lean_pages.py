@@ -44,9 +44,9 @@ UNUSED_FILES = (  # in the built _static folder
     "sphinx-thebe.*", "styles", "togglebutton.*", "vendor", "webpack-macros.html",
 )
 OTHER_DESCRIPTIONS = {
-    "search": "Search Recurrent Networks, Twice.",
-    "genindex": "Every name in the companion package, from A to Z.",
-    "_modules/index": "The modules of the companion package whose source can be read here.",
+    "search": "Search Recurrent Networks, Twice: its chapters, its code, and every name of the companion package.",
+    "genindex": "Every name in the companion package, from A to Z, with a link to its page in the reference.",
+    "_modules/index": "The modules of the companion package whose source code can be read here, name by name.",
 }
 
 
@@ -108,7 +108,7 @@ def describe(pagename: str, context: dict) -> str:
         return html.unescape(found[1])
     words = OTHER_DESCRIPTIONS.get(pagename, "")
     if not words and pagename.startswith("_modules/"):
-        words = f"The source code of {pagename.removeprefix('_modules/').replace('/', '.')}."
+        words = f"The source code of {pagename.removeprefix('_modules/').replace('/', '.')}, line by line, as it runs."
     if words:
         context["metatags"] = f'{tags}\n<meta content="{html.escape(words)}" name="description" />'
     return words
