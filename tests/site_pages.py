@@ -37,6 +37,13 @@ def parse(page: Path) -> BeautifulSoup:
     return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
 
 
+def static_files(page: Path, folder: str) -> list[str]:
+    """The files of one folder of _static that a page loads, or has inside it, the style sheets first."""
+    tags = parse(page).select("style[data-file], link[rel=stylesheet]") + parse(page).select("script[src]")
+    names = [(tag.get("data-file") or tag.get("href") or tag.get("src")).partition("?")[0] for tag in tags]
+    return [name.partition(f"_static/{folder}/")[2] for name in names if f"_static/{folder}/" in name]
+
+
 @cache
 def anchors(page: Path) -> frozenset[str]:
     """What a fragment may name on a page."""

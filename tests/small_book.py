@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.site_pages import ROOT, parse
+from tests.site_pages import ROOT
 
 STATIC = ROOT / "book" / "_static"
 CONFIG = f"""
@@ -48,12 +48,3 @@ def build(source, built):
     run = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     return built
-
-
-def loaded(page, folder):
-    """The files of one static folder that a page loads, in their order."""
-    tags = parse(page).select("script[src], link[rel=stylesheet]")
-    addresses = [(tag.get("src") or tag.get("href")).partition("?")[0] for tag in tags]
-    return [address.partition(f"_static/{folder}/")[2] for address in addresses if f"_static/{folder}/" in address]
-
-

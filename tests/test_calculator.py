@@ -20,7 +20,7 @@ from torch import nn
 import companion
 from companion.anatomy import explain
 from tests.chromium import find_node
-from tests.site_pages import ROOT, parse, site
+from tests.site_pages import ROOT, parse, site, static_files
 
 SHAPES = ROOT / "book" / "_static" / "calculator" / "shapes.js"
 KINDS = ("RNN", "LSTM", "GRU", "SRU")
@@ -240,22 +240,15 @@ def build(source, built):
 FILES = ["calculator.css", "shapes.js", "picture.js", "calculator.js"]
 
 
-def loaded(page):
-    """The calculator's files that a page loads, in their order."""
-    tags = parse(page).select("script[src], link[rel=stylesheet]")
-    addresses = [(tag.get("src") or tag.get("href")).partition("?")[0] for tag in tags]
-    return [address.partition("_static/calculator/")[2] for address in addresses if "calculator" in address]
-
-
 def test_only_its_page_loads_its_files(book):
-    assert loaded(book / "without.html") == []
-    assert loaded(book / "index.html") == FILES
+    assert static_files(book / "without.html", "calculator") == []
+    assert static_files(book / "index.html", "calculator") == FILES
     assert all(tag.has_attr("defer") for tag in parse(book / "index.html").select("script[src]"))
 
 
 def test_the_chapter_holds_it():
     chapter = site() / "parameters" / "outputs-and-states.html"
-    assert loaded(chapter) == FILES
+    assert static_files(chapter, "calculator") == FILES
     assert len(parse(chapter).select("section > .calculator figure svg")) == 1
 
 

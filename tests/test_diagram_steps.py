@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.site_pages import ROOT, pages, parse, site
-from tests.small_book import STATIC, build, loaded, need_katex, write_book
+from tests.site_pages import ROOT, pages, parse, site, static_files
+from tests.small_book import STATIC, build, need_katex, write_book
 
 LAYERS = {  # the chapter, the drawing in it, and the gates in the order in which they come
     "foundations/simple-rnn": ("rnn-step", ["input", "state", "cell", "state"]),
@@ -110,7 +110,7 @@ def test_the_chapter_of_each_layer_builds_it_up(chapter):
     name, hues = LAYERS[chapter]
     page = site() / f"{chapter}.html"
     (figure,) = parse(page).select("figure.steps")
-    assert loaded(page, "diagram-steps") == ["steps.css", "steps.js"]
+    assert static_files(page, "diagram-steps") == ["steps.css", "steps.js"]
     assert {part["data-step"] for part in figure.select("svg [data-step]")} == set(map(str, range(1, len(hues) + 1)))
     lines = [line.get_text(strip=True) for line in figure.select("ol > li")]
     assert len(lines) == len(hues) and all(15 < len(line) < 160 for line in lines)
@@ -122,7 +122,7 @@ def test_no_other_page_loads_the_files():
     folder = site()
     for page in pages(folder):
         has = bool(parse(page).select("figure.steps"))
-        assert loaded(page, "diagram-steps") == (["steps.css", "steps.js"] if has else []), page.name
+        assert static_files(page, "diagram-steps") == (["steps.css", "steps.js"] if has else []), page.name
 
 
 # In a page ----------------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def book(tmp_path_factory):
 def test_two_drawings_keep_their_numbers_apart(book):
     groups = [{box["name"] for box in figure.select("input")} for figure in parse(book / "index.html").select("figure")]
     assert [len(names) for names in groups] == [1, 1] and groups[0] != groups[1]
-    assert loaded(book / "without.html", "diagram-steps") == []
+    assert static_files(book / "without.html", "diagram-steps") == []
 
 
 def test_the_lines_are_text_of_the_page(book):

@@ -30,6 +30,7 @@ SCRIPTS = {
     "documentation_options.js": "div.highlight, #search-results", "design-tabs.js": ".sd-tab-set",
     "doctools.js": "#search-results", "sphinx_highlight.js": "#search-results", "searchtools.js": "#search-results",
     "language_data.js": "#search-results", "searchindex.js": "#search-results",
+    "steps.js": "figure.steps, .gru-conventions",
 }
 PAGES_OF_A_DIRECTIVE = 3
 IDLE = re.compile(r"LICENSE|/diagrams/|/logo\.svg|/design-tabs\.js")  # drawings are in the pages; tabs have no page yet

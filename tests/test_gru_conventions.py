@@ -16,8 +16,8 @@ from torch import nn
 
 from companion import gru_step
 from tests.chromium import find_node
-from tests.site_pages import ROOT, parse, site
-from tests.small_book import STATIC, build, loaded, need_katex, write_book
+from tests.site_pages import ROOT, parse, site, static_files
+from tests.small_book import STATIC, build, need_katex, write_book
 
 FOLDER = STATIC / "gru-conventions"
 MARKUP = ROOT / "book" / "_templates" / "gru_conventions.html"
@@ -224,13 +224,13 @@ FILES = ["conventions.css", "steps.js", "conventions.js"]
 
 
 def test_only_its_page_loads_its_files(book):
-    assert loaded(book / "without.html", "gru-conventions") == []
-    assert loaded(book / "index.html", "gru-conventions") == FILES
+    assert static_files(book / "without.html", "gru-conventions") == []
+    assert static_files(book / "index.html", "gru-conventions") == FILES
 
 
 def test_the_chapter_holds_it():
     chapter = site() / "gates" / "gru.html"
-    assert loaded(chapter, "gru-conventions") == FILES
+    assert static_files(chapter, "gru-conventions") == FILES
     assert len(parse(chapter).select("section > .gru-conventions figure svg")) == 1
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from companion import Corpus, Vocabulary, load_story
 from tests.chromium import find_node
-from tests.site_pages import ROOT, parse, site
+from tests.site_pages import ROOT, parse, site, static_files
 from tools import train_live_model as trainer
 
 LIVE = ROOT / "book" / "_static" / "live"
@@ -337,16 +337,9 @@ def build(source, built):
     return built
 
 
-def loaded(page):
-    """The live model's files that a page loads by itself, in their order."""
-    tags = parse(page).select("script[src], link[rel=stylesheet]")
-    addresses = [(tag.get("src") or tag.get("href")).partition("?")[0] for tag in tags]
-    return [address.partition("_static/live/")[2] for address in addresses if "_static/live/" in address]
-
-
 def test_only_its_page_loads_its_files_and_no_page_the_weights(book):
-    assert loaded(book / "index.html") == []
-    assert loaded(book / "part" / "with.html") == WITH_THE_PAGE
+    assert static_files(book / "index.html", "live") == []
+    assert static_files(book / "part" / "with.html", "live") == WITH_THE_PAGE
     assert all(tag.has_attr("defer") for tag in parse(book / "part" / "with.html").select("script[src]"))
 
 
@@ -362,7 +355,7 @@ def test_what_comes_later_is_there_under_a_mark_of_its_content(book):
 
 def test_the_chapter_holds_it():
     chapter = site() / "gates" / "inside-the-gates.html"
-    assert loaded(chapter) == WITH_THE_PAGE
+    assert static_files(chapter, "live") == WITH_THE_PAGE
     (place,) = parse(chapter).select("section > .live-model")
     assert place.select_one("textarea").get_text().strip() == opening_text()
     assert "Type, and watch" in place.find_parent("section").h2.get_text()

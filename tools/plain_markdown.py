@@ -34,6 +34,7 @@ OPTION = re.compile(r":([\w-]+):\s*(.*)")
 TARGET = re.compile(r"(?P<text>.*?)\s*<(?P<target>[^<>]+)>", re.DOTALL)
 PYTHON_ROLES = ("class", "func", "mod", "meth", "attr", "exc", "data", "obj")
 DROPPED = ("myst_target", "myst_line_comment", "myst_block_break", "front_matter")
+LIVE_PIECES = ("calculator", "gru-conventions", "live-model")
 ADMONITIONS = ("note", "warning", "tip", "important", "hint", "caution", "attention", "seealso")
 
 
@@ -189,7 +190,7 @@ class Page:
             return self.admonition(argument or name.capitalize(), options, content)
         if name in DIRECTIVES:
             return DIRECTIVES[name](self, argument, options, content)
-        if not argument and not content:  # a live piece, which only the site has
+        if name in LIVE_PIECES:  # only the site has them
             return f"*Here [the chapter's page]({self.book.page(self.name)}) has something to try out.*"
         raise ValueError(f"nobody said what the directive {{{name}}} is in plain Markdown; see tools/plain_markdown.py")
 
@@ -198,7 +199,9 @@ class Page:
     def diagram(self, argument: str, options: dict, content: str) -> str:
         address = f"{self.book.site}/launch/diagrams/{Path(argument).name}"
         alt = re.sub(r"([\[\]])", r"\\\1", options["alt"])
-        return f"![{alt}]({address})\n\n{self.caption(content)}"
+        caption, _, steps = content.strip().partition("\n\n")  # how it builds up, a line each
+        parts = f"![{alt}]({address})", self.caption(caption), self.convert(steps)
+        return "\n\n".join(filter(None, parts))
 
     def caption(self, text: str) -> str:
         """A figure's caption with its number: what to see."""

@@ -52,7 +52,7 @@ def inline(app: Sphinx, pagename: str, templatename: str, context: dict, doctree
     sheets = sorted(context["css_files"], key=lambda sheet: sheet.priority)
     ours = [sheet for sheet in sheets if (Path(app.outdir) / str(sheet.filename)).is_file()]
     context["css_files"] = [sheet for sheet in sheets if sheet not in ours]
-    context["inlined_styles"] = [read(app, sheet, context["content_root"]) for sheet in ours]
+    context["inlined_styles"] = [(sheet.filename, read(app, sheet, context["content_root"])) for sheet in ours]
 
 
 def read(app: Sphinx, sheet, content_root: str) -> str:
