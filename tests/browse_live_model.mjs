@@ -1,7 +1,7 @@
 // Opens the page with the live model in Chromium, uses it by keyboard and pointer, and tells, as JSON, what a reader
 // there meets.
 // node tests/browse_live_model.mjs CHROMIUM ADDRESS
-import { launch } from "./browsing.mjs";
+import { launch, layOut } from "./browsing.mjs";
 import { measureContrast } from "./contrast.mjs";
 
 const [executablePath, address] = process.argv.slice(2);
@@ -95,6 +95,7 @@ async function visit(width, colorScheme) {
     const { scrollWidth, clientWidth } = document.documentElement;
     return scrollWidth - clientWidth;
   });
+  await layOut(tab);
   seen.height = await tab.locator(".live-model").evaluate((page) => page.offsetHeight);
   await tab.locator(".live-model").scrollIntoViewIfNeeded();
   await isReady(tab);

@@ -181,6 +181,7 @@ async function onPhone() {
   const isOpen = () => tab.evaluate(() => document.getElementById("contents").checkVisibility({ visibilityProperty: true }));
   const shut = () => !document.getElementById("contents").checkVisibility({ visibilityProperty: true });
   const seen = { before: await isOpen() };
+  await layOut(tab);
   await tabTo(tab, "button.menu");
   await tab.keyboard.press("Enter");
   seen.opened = await isOpen();
@@ -195,7 +196,6 @@ async function onPhone() {
   await tab.waitForFunction(shut);
   seen.afterIt = (await lookAtFocus(tab)).isSeen;
 
-  await layOut(tab);
   await tabTo(tab, "pre[tabindex]");
   seen.scrollerName = await tab.evaluate(() => document.activeElement.getAttribute("aria-label"));
   await press(tab, "ArrowRight", () => document.activeElement.scrollLeft > 0);

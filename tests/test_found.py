@@ -15,8 +15,8 @@ from PIL import Image
 from sphinx.application import Sphinx
 
 import companion
+from tests.chromium import find_node
 from tests.site_pages import ROOT, pages, parse, site
-from tests.test_browser import find_node
 
 BOOK = ROOT / "book"
 NOTEBOOKS = sorted(path for path in BOOK.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)

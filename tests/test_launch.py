@@ -437,7 +437,7 @@ def book():
         (":::{note}\nSee {doc}`x </gates/lstm>`.\n:::", f"> **Note**\n>\n> See [x]({ADDRESS}/gates/lstm.html)."),
         ("```{admonition} All of it\n:class: note dropdown\n\n*Text*\n```",
          "<details>\n<summary>All of it</summary>\n\n*Text*\n\n</details>"),
-        ("```{anything-live}\n```", f"*Here [the chapter's page]({ADDRESS}/gates/gru.html) has something to try out.*"),
+        ("```{live-model}\n```", f"*Here [the chapter's page]({ADDRESS}/gates/gru.html) has something to try out.*"),
         ("```{diagram} /_static/diagrams/gru-state.svg\n:alt: A [box]\n:name: fig\n\n"
          "See *n*,\n{doc}`x </gates/lstm>`.\n```",
          f"![A \\[box\\]]({ADDRESS}/launch/diagrams/gru-state.svg)\n\n"
