@@ -131,6 +131,7 @@ async function search() {
   await tabTo(tab, "#search-results li > a");
   await Promise.all([tab.waitForURL((url) => !url.pathname.includes("search.html")), tab.keyboard.press("Enter")]);
   const opened = await tab.locator("h1").count();
+  await layOut(tab);
   barriers.push(...(await findBarriers(tab))); // the words found may be marked
   await close();
   return { found, barriers, opened };
