@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 TEXT_FACE = ("400-normal", "400-italic", "600-normal")
 FIRST_SEEN = ("600-normal", "400-normal")  # on a page's first screen: heading and text
+MATH_FIRST = ["katex/fonts/KaTeX_Main-Regular.woff2", "katex/fonts/KaTeX_Math-Italic.woff2"]  # of the first formulas
 
 # Names of files, or words of inline scripts, and the words of a page's body that call for them; None: never.
 NEEDED_BY = {
@@ -87,6 +88,9 @@ def prune_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
             file.attributes["defer"] = "defer"
     styles = FIRST_SEEN if doctree is not None else FIRST_SEEN[:1]  # source pages and indexes have no running text
     context["preloaded_fonts"] = [f"fonts/source-serif-4-latin-{style}.woff2" for style in styles]
+    context["math_first"] = 'class="katex"' in context.get("body", "").partition("<h2")[0]
+    if context["math_first"]:
+        context["preloaded_fonts"] += MATH_FIRST
     context["description"] = describe(pagename, context)
 
 

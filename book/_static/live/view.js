@@ -100,7 +100,7 @@ const recurrentView = (() => {
   }
 
   function clearBars(body) {
-    showBars(body, Array.from(body.rows, () => ["\u00a0", 0]));
+    showBars(body, Array.from(body.rows, () => ["–", 0]));
   }
 
   // The grids ----------------------------------------------------------------------------------------------------
