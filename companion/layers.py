@@ -233,7 +233,7 @@ class RecurrentLayer(nn.Module):
     ) -> tuple[Tensor, State]:
         """One layer in one direction: all input projections in one product, then the loop over time."""
         weights = self._weights(layer, direction)
-        if self.by_hand and batch_sizes is None and not self.proj_size and can_run_by_hand(x):
+        if self.by_hand is not None and batch_sizes is None and not self.proj_size and can_run_by_hand(x):
             outputs, final = self.by_hand(x.flip(0) if direction == 1 else x, state, weights)
             return outputs.flip(0) if direction == 1 else outputs, final
         weight_ih, weight_hh, bias_ih, *rest = weights
