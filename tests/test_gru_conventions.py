@@ -250,7 +250,7 @@ def test_every_control_has_a_label(book):
 def test_a_second_one_is_refused(tmp_path):
     need_katex()
     write_book(tmp_path, "gru_conventions", FOLDER.name, ".. gru-conventions::\n\n.. gru-conventions::")
-    with pytest.raises(AssertionError, match="it is on this page already"):
+    with pytest.raises(AssertionError, match="there is one on this page already"):
         build(tmp_path, tmp_path / "html")
 
 

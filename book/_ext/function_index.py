@@ -152,7 +152,8 @@ def companion_table(uses: Uses, public: dict[str, str], pages: list[str]) -> lis
     """Every public name of the package, with the chapters that teach and use it; of the others, those in a chapter."""
     lines = ["| Name | Taught in | Used in |", "| :-- | :-- | :-- |"]
     for full in sorted(public, key=lambda name: (public[name].lower(), name)):
-        taught, used = (linked(names, pages) for names in uses[full])
+        teach, use = uses[full]
+        taught, used = linked(teach, pages), linked(use - teach, pages)
         if taught or used or public[full] in companion.__all__:
             lines.append(f"| {{py:obj}}`{public[full]} <{full}>` | {taught} | {used} |")
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from posixpath import dirname
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -15,15 +16,18 @@ def load_where(app: Sphinx, files: tuple[str, ...], uses: Callable[[nodes.docume
 
     Args:
         app: the Sphinx application.
-        files: addresses in the static folder, in the order of loading; style sheets end in .css.
+        files: addresses in the static folder, in the order of loading; style sheets end in .css. What else lies in
+            their folders no page loads by itself.
         uses: tells from a page's document whether the page needs them.
     """
+
+    folders = {dirname(file) for file in files}
 
     def load_nowhere(app: Sphinx, config) -> None:
         # Jupyter Book lists whatever lies in the static folder, for every page.
         for name in ("html_css_files", "html_js_files"):
-            kept = [file for file in config[name] if (file if isinstance(file, str) else file[0]) not in files]
-            setattr(config, name, kept)
+            names = {file if isinstance(file, str) else file[0]: file for file in config[name]}
+            setattr(config, name, [file for path, file in names.items() if dirname(path) not in folders])
 
     def load_here(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
         if doctree is None or not uses(doctree):
