@@ -12,6 +12,7 @@ from companion.layers import GRU, LSTM, RNN, RecurrentLayer
 from companion.metrics import bits_per_character, perplexity
 from companion.ngram import NGramModel, ngrams
 from companion.probes import correlate_with, gradient_norms, record_gates, saturation, time_constants
+from companion.runs import Run, load_run, save_run
 from companion.scan import (
     MinGRU,
     MinLSTM,
@@ -77,6 +78,7 @@ __all__ = [
     "last_valid",
     "linear_recurrence",
     "load_checkpoint",
+    "load_run",
     "load_story",
     "load_time_machine",
     "load_weights",
@@ -102,9 +104,11 @@ __all__ = [
     "RNN",
     "rnn_step",
     "RNNCell",
+    "Run",
     "sample_token",
     "saturation",
     "save_checkpoint",
+    "save_run",
     "sequential_scan",
     "SequentialBatches",
     "set_forget_bias",

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.modes import evaluation_mode
+from companion.tasks.arguments import check_sizes, random_source
 
 __all__ = [
     "ADDING_BASELINE",
@@ -34,24 +35,6 @@ ADDING_BASELINE = 1 / 6
 """The adding problem's mean squared error for the guess 1, whatever is read, twice the variance 1/12 of U[0, 1)."""
 
 Batches = list[tuple[Tensor, Tensor]]
-
-
-def check_sizes(least: int, **sizes: Any) -> None:
-    """Raise TypeError if a size is no int, ValueError if it is below ``least``."""
-    for name, size in sizes.items():
-        if not isinstance(size, int):
-            raise TypeError(f"{name} should be an int, got {size!r} of type {type(size).__name__}")
-        if size < least:
-            raise ValueError(f"{name} should be at least {least}, got {size}")
-
-
-def random_source(seed: int | None) -> torch.Generator:
-    """torch's own random numbers, or some that start from a seed; TypeError if the seed is neither None nor an int."""
-    if seed is None:
-        return torch.default_generator
-    if not isinstance(seed, int):
-        raise TypeError(f"seed should be an int or None, got {seed!r} of type {type(seed).__name__}")
-    return torch.Generator().manual_seed(seed)
 
 
 def first_letter_batches(
