@@ -16,7 +16,7 @@ from companion.validation import check_cell_size, check_features, check_pair, ch
 __all__ = ["RNNCell", "LSTMCell", "GRUCell"]
 
 
-class _Cell(nn.Module):
+class RecurrentCell(nn.Module):
     """What the three cells share: weights, the optional batch dimension, and the optional state."""
 
     num_gates = 1
@@ -99,7 +99,7 @@ class _Cell(nn.Module):
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias is True else f", bias={self.bias}")
 
 
-class RNNCell(_Cell):
+class RNNCell(RecurrentCell):
     r"""One step of the simple RNN as a module, a twin of :class:`torch.nn.RNNCell`.
 
     Args:
@@ -144,7 +144,7 @@ class RNNCell(_Cell):
         return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
 
 
-class GRUCell(_Cell):
+class GRUCell(RecurrentCell):
     """One step of the GRU as a module, a twin of :class:`torch.nn.GRUCell`.
 
     Args:
@@ -172,7 +172,7 @@ class GRUCell(_Cell):
         return (gru_step(x, state[0], self.weight_hh, self.bias_hh),)
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RecurrentCell):
     """One step of the LSTM as a module, a twin of :class:`torch.nn.LSTMCell`. Its state is the pair (h, c).
 
     Args:

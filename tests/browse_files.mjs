@@ -96,7 +96,7 @@ async function search(page) {
   const tab = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
   const heard = listen(tab);
   await tab.goto(folder + page);
-  await tab.keyboard.press("/");
+  await tab.keyboard.press("Control+k");
   await tab.keyboard.type(word);
   await tab.keyboard.press("Enter");
   await tab.waitForSelector("#search-results li a");

@@ -113,18 +113,21 @@ async function changeTheme() {
   return seen;
 }
 
-// "/" and a word, the first result opened by keyboard; the page of results under axe-core.
+// Ctrl+K and a word, the first result opened by keyboard; the page of results under axe-core.
 async function search() {
   const found = {};
   const { tab, close } = await open({ colorScheme: "dark" });
   for (const query of queries) {
     await tab.goto(address + "index.html");
-    await tab.keyboard.press("/");
+    await tab.keyboard.press("Control+k");
     await tab.keyboard.type(query);
     await tab.keyboard.press("Enter");
-    await tab.waitForFunction(() => /found|did not match/.test(document.getElementById("search-results")?.textContent));
+    await tab.waitForFunction(() => /found/i.test(document.getElementById("search-results")?.textContent));
     found[query] = await tab.$$eval("#search-results li > a", (links) => links.map((link) => link.textContent));
   }
+  const said = await tab.locator("#search-results [role=status]").textContent();
+  const formula = '<div role="main">so <span class="katex"><span class="katex-mathml">h_t</span><b>ht</b></span> is</div>';
+  const excerpt = await tab.evaluate((page) => Search.htmlToText(page), formula);
   const barriers = await findBarriers(tab);
   await tab.emulateMedia({ colorScheme: "light" });
   barriers.push(...(await findBarriers(tab)));
@@ -134,7 +137,7 @@ async function search() {
   await layOut(tab);
   barriers.push(...(await findBarriers(tab))); // the words found may be marked
   await close();
-  return { found, barriers, opened };
+  return { found, said, excerpt, barriers, opened };
 }
 
 // A button of a cell copies what the cell shows, and says so.

@@ -29,7 +29,7 @@ SCRIPTS = {
     "book.js": "main", "copybutton.js": "div.highlight", "clipboard.min.js": "div.highlight",
     "documentation_options.js": "div.highlight, #search-results", "design-tabs.js": ".sd-tab-set",
     "doctools.js": "#search-results", "sphinx_highlight.js": "#search-results", "searchtools.js": "#search-results",
-    "language_data.js": "#search-results", "searchindex.js": "#search-results",
+    "language_data.js": "#search-results", "results.js": "#search-results", "searchindex.js": "#search-results",
     "steps.js": "figure.steps, .gru-conventions",
 }
 PAGES_OF_A_DIRECTIVE = 3

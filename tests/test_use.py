@@ -55,6 +55,15 @@ def test_search_finds(use, query):
     assert any(SEARCHED[query] in title for title in use["search"]["found"][query])
 
 
+def test_the_number_of_pages_found_is_said_aloud(use):
+    *_, last = SEARCHED
+    assert use["search"]["said"] == f"Pages found: {len(use['search']['found'][last])}"
+
+
+def test_an_excerpt_has_a_formula_once(use):
+    assert use["search"]["excerpt"] == "so ht is"
+
+
 def test_a_result_opens_by_keyboard(use):
     assert use["search"]["opened"] == 1
 

@@ -31,6 +31,7 @@ NEEDED_BY = {
     "sphinx-book-theme": None, "pydata-sphinx-theme": None, "basic.css": None, "pygments.css": None,
     "mystnb.": None, "exercise.css": None, "katex-math.css": None, "copybutton.css": None,
     "DOCUMENTATION_OPTIONS": None,
+    "search/results.js": None,                                             # search.html asks for it itself
     "katex.min.css": 'class="katex',
     "copybutton.js": '<div class="highlight', "clipboard.min.js": '<div class="highlight',
     "documentation_options.js": '<div class="highlight',                   # the copy button asks it for the language

@@ -57,10 +57,9 @@ if (matchMedia("(min-width: 56rem)").matches) {
   contents.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
 }
 
-// "/" goes to the search field, unless the reader is typing.
+// Ctrl+K, or Command+K, goes to the search field. No single key does: speech input would press it with every word.
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+  if (event.key.toLowerCase() !== "k" || event.ctrlKey === event.metaKey || event.altKey || event.shiftKey) return;
   const field = [...document.querySelectorAll("form.search input")].find((input) => input.offsetParent);
   if (!field) return;
   event.preventDefault();
