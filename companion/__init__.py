@@ -3,13 +3,41 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from companion.anatomy import blueprint, count_parameters, explain, flops_per_step, shapes
+from companion.attention import AdditiveAttention, DotProductAttention
 from companion.cells import GRUCell, LSTMCell, RNNCell
 from companion.checkpoints import load_checkpoint, load_weights, save_checkpoint
-from companion.decoding import generate, keep_nucleus, keep_top_k, sample_token
+from companion.classifier import SequenceClassifier
+from companion.crf import ConditionalRandomField
+from companion.decoding import (
+    beam_search,
+    generate,
+    generate_with_beam,
+    keep_nucleus,
+    keep_top_k,
+    next_token_step,
+    sample_token,
+)
+from companion.distributed import distributed_model
+from companion.encoder_decoder import EncoderDecoder
+from companion.entities import EntityTagger
+from companion.forecasting import (
+    Forecaster,
+    Scaler,
+    SeasonalForecaster,
+    TimeSplit,
+    conformal_margin,
+    forecast_loss,
+    interval_coverage,
+    pinball_loss,
+    recursive_forecast,
+    seasonal_naive,
+    time_split,
+    windows,
+)
 from companion.initialization import identity_, orthogonal_, set_forget_bias
 from companion.language_model import LanguageModel, one_hot
 from companion.layers import GRU, LSTM, RNN, RecurrentLayer
-from companion.metrics import bits_per_character, perplexity
+from companion.metrics import bits_per_character, distinct_share, longest_copied_run, perplexity
 from companion.ngram import NGramModel, ngrams
 from companion.probes import correlate_with, gradient_norms, record_gates, saturation, time_constants
 from companion.runs import Run, load_run, save_run
@@ -52,26 +80,39 @@ except PackageNotFoundError:  # the folder is on the path, but was never install
 __all__ = [
     "adding_batches",
     "adding_loss",
+    "AdditiveAttention",
+    "beam_search",
     "bits_per_character",
     "blueprint",
     "choose_device",
+    "ConditionalRandomField",
+    "conformal_margin",
     "copy_batches",
     "Corpus",
     "correlate_with",
     "count_parameters",
     "detach_state",
+    "distinct_share",
+    "distributed_model",
+    "DotProductAttention",
+    "EncoderDecoder",
+    "EntityTagger",
     "evaluate",
     "explain",
     "first_letter_batches",
     "fit",
     "flops_per_step",
+    "forecast_loss",
+    "Forecaster",
     "generate",
+    "generate_with_beam",
     "gradient_norms",
     "GRU",
     "gru_step",
     "GRUCell",
     "History",
     "identity_",
+    "interval_coverage",
     "keep_nucleus",
     "keep_top_k",
     "LanguageModel",
@@ -83,12 +124,14 @@ __all__ = [
     "load_time_machine",
     "load_weights",
     "log_space_scan",
+    "longest_copied_run",
     "LSTM",
     "lstm_step",
     "LSTMCell",
     "MinGRU",
     "MinLSTM",
     "next_token_loss",
+    "next_token_step",
     "NGramModel",
     "ngrams",
     "one_cycle",
@@ -97,9 +140,11 @@ __all__ = [
     "parallel_scan",
     "parity_batches",
     "perplexity",
+    "pinball_loss",
     "RandomBatches",
     "record_gates",
     "RecurrentLayer",
+    "recursive_forecast",
     "RestorationTags",
     "RNN",
     "rnn_step",
@@ -109,6 +154,10 @@ __all__ = [
     "saturation",
     "save_checkpoint",
     "save_run",
+    "Scaler",
+    "seasonal_naive",
+    "SeasonalForecaster",
+    "SequenceClassifier",
     "sequential_scan",
     "SequentialBatches",
     "set_forget_bias",
@@ -122,5 +171,8 @@ __all__ = [
     "TagScore",
     "task_accuracy",
     "time_constants",
+    "time_split",
+    "TimeSplit",
     "Vocabulary",
+    "windows",
 ]

@@ -41,10 +41,18 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], notes: Mapp
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # the bytes before the name: a power cut must not leave an empty file
+        os.chmod(temporary, _usual_permissions())
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _usual_permissions() -> int:
+    """Those of any new file; a temporary one begins with its owner's alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -117,6 +125,21 @@ def load_all_or_nothing(model: nn.Module, weights: Mapping[str, Tensor]) -> None
 def strip_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with ``prefix``, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def random_states() -> dict[str, Tensor]:
+    """The states of torch's random number generators: with them, going on is the same as never having stopped."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def restore_random_states(states: Mapping[str, Tensor]) -> None:
+    """Go on with the random numbers from there."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
 
 
 def _copy(tensor: Tensor) -> Tensor:

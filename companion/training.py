@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.checkpoints import load_all_or_nothing, load_checkpoint, save_checkpoint, strip_prefix
+from companion.distributed import OneProcess, inner_model, processes_of, warn_if_apart
 from companion.metrics import perplexity
 from companion.modes import evaluation_mode
 from companion.progress import progress_bar
@@ -27,14 +29,15 @@ def choose_device() -> torch.device:
     """Choose where to compute.
 
     Returns:
-        The best device there is: ``cuda``, else ``mps`` (Apple), else ``cpu``.
+        The best device there is: ``cuda``, else ``mps`` (Apple), else ``cpu``. Of the processes that ``torchrun``
+        has started on a machine, each gets a GPU of its own.
 
     Examples:
         >>> companion.choose_device().type in ("cuda", "mps", "cpu")
         True
     """
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
@@ -160,8 +163,9 @@ def evaluate(model: nn.Module, batches: Iterable, loss: Loss = next_token_loss) 
         >>> round(companion.perplexity(companion.evaluate(model, batches)), 4), len(vocabulary)
         (12.0, 12)
     """
-    with evaluation_mode(model):
-        return _run_epoch(model, batches, loss)
+    processes = processes_of(model)
+    with processes.random_numbers():
+        return _evaluate(model, batches, loss, processes)
 
 
 def fit(
@@ -181,6 +185,10 @@ def fit(
 ) -> History:
     """Train a model, in place, on the device its parameters are on.
 
+    A model from :func:`~companion.distributed.distributed_model`, or in torch's ``DistributedDataParallel``, is trained
+    by several processes: each calls ``fit`` with the same arguments, computes on its part of every batch, and returns
+    the same history. The first one writes the checkpoint, all read it.
+
     Args:
         model: the model.
         batches: an iterable of batches, tuples of tensors whose last one holds the targets; it is read once an epoch
@@ -192,7 +200,8 @@ def fit(
         schedule: a function from the share of the training that is done, 0 to 1, to a factor for the learning rate;
             None keeps it constant.
         clip: the largest norm allowed for the gradient of all weights together; None clips nothing.
-        loss: a function from (model, batch, state) to (mean loss of the batch, new state).
+        loss: a function from (model, batch, state) to (mean loss of the batch, new state). With several processes
+            the mean is taken to be over :func:`~companion.distributed.count_targets`.
         patience: stop after this many epochs without a better held-out loss, and go back to the best weights.
         checkpoint: a file to write after every epoch, atomically. If it exists, training goes on from there.
         progress: whether to show a progress bar while training.
@@ -203,7 +212,8 @@ def fit(
     Raises:
         TypeError: ``batches`` or ``held_out`` has no length, as something that can be read only once.
         ValueError: ``epochs``, ``learning_rate``, ``clip`` or ``patience`` is out of range, ``patience`` comes without
-            ``held_out``, there are no batches, or the checkpoint belongs to another model or optimizer.
+            ``held_out``, there are no batches, or the checkpoint belongs to another model or optimizer; or, with
+            several processes, the parts of a batch are not of shapes (T, B, ...) and (B).
         FloatingPointError: a loss is no longer finite. The checkpoint is that of the epoch before.
 
     Examples:
@@ -214,48 +224,63 @@ def fit(
         >>> len(history), history.train[-1] < history.train[0]
         (3, True)
 
-    Adam: :cite:t:`kingma2015`. Clipping: :cite:t:`pascanu2013`. Taught in *The simple RNN, twice*.
+    Adam: :cite:t:`kingma2015`. Clipping: :cite:t:`pascanu2013`. Taught in *The simple RNN, twice*; with several
+    processes in *More than one machine*.
     """
     _check_arguments(batches, held_out, epochs, learning_rate, clip, patience)
+    warn_if_apart(model)
     optimizer = optimizer or torch.optim.Adam([p for p in model.parameters() if p.requires_grad], learning_rate)
-    run = _Run(model, optimizer)
-    if checkpoint is not None and Path(checkpoint).exists():
-        run.load(checkpoint)
+    processes = processes_of(model)
+    run = _Run(inner_model(model), optimizer, processes)
     schedule = schedule or (lambda done: 1.0)
-    model.train()
-    with progress_bar(epochs * len(batches), "training", progress) as bar:
+    bar = progress_bar(epochs * len(batches), "training", progress and processes.rank == 0)
+    with processes.random_numbers(), bar:
+        if checkpoint is not None and processes.gather(Path(checkpoint).exists())[0]:
+            run.load(checkpoint)
+        model.train()
         bar.update(len(run.history) * len(batches))
         while len(run.history) < epochs and not run.should_stop(patience):
             start = time.perf_counter()
             step = _training_step(run, schedule, clip, epochs, len(batches), bar)
             run.record(
-                _run_epoch(model, batches, loss, step),
-                evaluate(model, held_out, loss) if held_out is not None else None,
+                _run_epoch(model, batches, loss, processes, step),
+                _evaluate(model, held_out, loss, processes) if held_out is not None else None,
                 time.perf_counter() - start,
             )
             if checkpoint is not None:
                 run.save(checkpoint)
     if patience is not None:
-        model.load_state_dict(run.best_weights)
+        run.model.load_state_dict(run.best_weights)
     return run.history
 
 
-def _run_epoch(model: nn.Module, batches: Iterable, loss: Loss, step: Callable[[Tensor], None] | None = None) -> float:
+def _evaluate(model: nn.Module, batches: Iterable, loss: Loss, processes: OneProcess) -> float:
+    with evaluation_mode(model):
+        return _run_epoch(inner_model(model), batches, loss, processes)
+
+
+def _run_epoch(
+    model: nn.Module,
+    batches: Iterable,
+    loss: Loss,
+    processes: OneProcess,
+    step: Callable[[Tensor], None] | None = None,
+) -> float:
     """The mean loss over batches, taking a training step after each if there is one."""
     device = next(model.parameters()).device
     carry = getattr(batches, "continues", False)
     total, count, state = torch.zeros((), device=device), 0, None
-    for batch in batches:
+    for batch, share, targets in processes.deal(batches):
         batch = tuple(part.to(device) for part in batch)
         value, state = loss(model, batch, detach_state(state) if carry else None)
         if step is not None:
-            step(value)
-        targets = batch[-1].numel()
-        total += value.detach() * targets  # stays on the device: reading it here would wait for the GPU
+            step(processes.weigh(value, share))
+        if share > 0:
+            total += value.detach() * (share * targets)  # stays on the device: reading it would wait for the GPU
         count += targets
     if count == 0:
         raise ValueError("batches should hold at least one target, got none")
-    return float(total) / count
+    return sum(processes.gather(float(total))) / count
 
 
 def _training_step(
@@ -283,8 +308,8 @@ def _training_step(
 class _Run:
     """Everything a training run has to remember between two epochs, in memory and in its checkpoint."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.model, self.optimizer = model, optimizer
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, processes: OneProcess) -> None:
+        self.model, self.optimizer, self.processes = model, optimizer, processes
         self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self.history = History()
         self.best_weights: dict[str, Tensor] = copy.deepcopy(model.state_dict())
@@ -297,7 +322,7 @@ class _Run:
         self.history.train.append(train)
         if held_out is not None:
             self.history.held_out.append(held_out)
-        self.history.seconds.append(seconds)
+        self.history.seconds.append(max(self.processes.gather(seconds)))
         if self.history.best_epoch == len(self.history) - 1:
             self.best_weights = copy.deepcopy(self.model.state_dict())
 
@@ -307,9 +332,15 @@ class _Run:
         return len(self.history) - 1 - self.history.best_epoch >= patience
 
     def save(self, path: str | Path) -> None:
+        random_states = self.processes.random_states()  # from every process
+        if self.processes.rank == 0:
+            self._write(path, random_states)
+        self.processes.gather(None)  # nobody goes on before the file is there
+
+    def _write(self, path: str | Path, random_states: dict[str, Tensor]) -> None:
         tensors = {f"model.{name}": weight for name, weight in self.model.state_dict().items()}
         tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()}
-        tensors |= {f"random.{name}": state for name, state in _random_states().items()}
+        tensors |= {f"random.{name}": state for name, state in random_states.items()}
         state = self.optimizer.state_dict()
         numbers: dict[str, Any] = {}
         for index, entries in state["state"].items():
@@ -341,21 +372,7 @@ class _Run:
             index, name = key.removeprefix("optimizer.").split(".", 1)
             entries.setdefault(int(index), {})[name] = value
         self.optimizer.load_state_dict({"state": entries, "param_groups": notes["groups"]})
-        _restore_random_states(strip_prefix(tensors, "random."))
-
-
-def _random_states() -> dict[str, Tensor]:
-    """The states of torch's random number generators: with them, going on is the same as never having stopped."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def _restore_random_states(states: dict[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
+        self.processes.restore_random_states(strip_prefix(tensors, "random."))
 
 
 def _check_arguments(

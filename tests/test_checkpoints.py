@@ -139,3 +139,10 @@ def test_weights_of_another_shape_are_refused_and_none_is_loaded(path, other):
     with pytest.raises(RuntimeError, match="state_dict"):
         load_weights(model, path)
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+
+
+def test_a_checkpoint_is_as_readable_as_any_new_file(path):
+    save_checkpoint(path, TENSORS, NOTES)
+    beside = path.with_name("beside")
+    beside.touch()
+    assert path.stat().st_mode == beside.stat().st_mode

@@ -1,5 +1,6 @@
-"""From scores to text: the rules for choosing a token against brute force, and text that is repeatable."""
+"""From scores to text: rules for choosing a token and beams against brute force, and text that is repeatable."""
 
+import itertools
 import math
 from collections import Counter
 
@@ -11,6 +12,13 @@ from torch import nn
 
 import companion
 from companion import LanguageModel, Vocabulary, generate, keep_nucleus, keep_top_k, sample_token
+from companion.decoding import (
+    Hypothesis,
+    beam_search,
+    generate_with_beam,
+    next_token_step,
+    select_sequences,
+)
 from tests import strategies  # noqa: F401  loads the settings of hypothesis
 
 scores = st.lists(st.floats(-6, 6), min_size=1, max_size=9, unique=True).map(lambda s: torch.tensor(s).double())
@@ -196,6 +204,258 @@ def test_words_are_joined_by_spaces():
     assert text.startswith("the water ")
     assert len(text.split()) == 8
 
+
+# The beam
+
+
+class Toy:
+    """Chances of the next token that depend on all tokens before it: the state is a sum that no two orders share."""
+
+    def __init__(self, V, seed=0, device="cpu"):
+        generator = torch.Generator().manual_seed(seed)
+        self.V = V
+        self.mix = torch.randn(3, V, generator=generator, dtype=torch.double).to(device)
+        self.read = torch.randn(V, 3, generator=generator, dtype=torch.double).to(device)
+
+    def state(self):
+        return self.mix.new_zeros(1, 1, 3)  # (layers, B, H)
+
+    def __call__(self, tokens, state):
+        state = torch.tanh(1.5 * state + self.read[tokens])  # (1, N, 3)
+        return (2 * state[0] @ self.mix).log_softmax(-1), state
+
+
+def every_text(V, length, end):
+    """All token sequences that a search may end with: those that end early, and those that reach the length."""
+    for n in range(1, length + 1):
+        for tokens in itertools.product(range(V), repeat=n):
+            if end not in tokens[:-1] and (n == length or tokens[-1] == end):
+                yield tokens
+
+
+def log_probability(step, state, start, tokens):
+    """Read token by token, the slow way."""
+    total, before = 0.0, torch.tensor([start])
+    for token in tokens:
+        scores, state = step(before, state)
+        total, before = total + scores[0, token].item(), torch.tensor([token])
+    return total
+
+
+@given(st.integers(2, 4), st.integers(1, 4), st.sampled_from([None, 0, 1]), st.sampled_from([0, 0.6, 1]), st.integers())
+def test_a_beam_wide_enough_finds_the_best_of_all_texts_in_order(V, length, end, length_penalty, seed):
+    toy = Toy(V, abs(seed) % 10_000)
+    chances = {tokens: log_probability(toy, toy.state(), 0, tokens) for tokens in every_text(V, length, end)}
+    scores = {tokens: chance / len(tokens) ** length_penalty for tokens, chance in chances.items()}
+    found = beam_search(
+        toy, toy.state(), 0, width=V**length, max_length=length, end=end, length_penalty=length_penalty
+    )
+    assert {hypothesis.tokens for hypothesis in found} == set(scores)
+    assert [hypothesis.score for hypothesis in found] == pytest.approx(sorted(scores.values(), reverse=True))
+    for hypothesis in found:
+        assert hypothesis.log_probability == pytest.approx(chances[hypothesis.tokens])
+        assert hypothesis.score == pytest.approx(scores[hypothesis.tokens])
+    assert math.fsum(math.exp(hypothesis.log_probability) for hypothesis in found) == pytest.approx(1)
+
+
+@given(st.integers(2, 5), st.integers(1, 6), st.integers(1, 7), st.sampled_from([None, 1]), st.integers(0, 9999))
+def test_a_narrow_beam_keeps_the_best_at_every_step_as_the_definition_says(V, length, width, end, seed):
+    toy = Toy(V, seed)
+    live, finished = [()], []
+    for _ in range(length):
+        longer = [(*tokens, token) for tokens in live for token in range(V)]
+        longer.sort(key=lambda tokens: -log_probability(toy, toy.state(), 0, tokens))
+        finished += [tokens for tokens in longer[:width] if tokens[-1] == end]
+        live = [tokens for tokens in longer[:width] if tokens[-1] != end]
+    expected = sorted(finished + live, key=lambda tokens: -log_probability(toy, toy.state(), 0, tokens))[:width]
+    found = beam_search(toy, toy.state(), 0, width=width, max_length=length, end=end)
+    assert [hypothesis.tokens for hypothesis in found] == expected
+
+
+def test_width_1_is_greedy_and_a_wider_beam_can_be_better():
+    """Two roads: the likelier first step leads to where nothing is likely."""
+    chances = torch.tensor([[0.0, 0.6, 0.4], [0.4, 0.3, 0.3], [0.9, 0.05, 0.05]])
+
+    def step(tokens, state):
+        return chances[tokens].log(), state
+
+    assert [h.tokens for h in beam_search(step, None, 0, width=1, max_length=2)] == [(1, 0)]
+    best = beam_search(step, None, 0, width=2, max_length=2)[0]
+    assert best.tokens == (2, 0)
+    assert best.log_probability == pytest.approx(math.log(0.4 * 0.9))
+
+
+def test_the_length_penalty_decides_between_short_and_long():
+    """Ending at once has 0.4; writing three tokens has 0.6 * 0.8 * 0.8, less, but more for each token."""
+    chances = torch.tensor([[0.4, 0.6], [0.2, 0.8]])  # token 0 is the end
+
+    def best(length_penalty):
+        found = beam_search(
+            lambda tokens, state: (chances[1 if state.sum() else 0].expand(len(tokens), 2).log(), state + 1),
+            torch.zeros(1, 1, 1), 1, width=8, max_length=3, end=0, length_penalty=length_penalty,
+        )
+        return found[0].tokens
+
+    assert best(0) == (0,)
+    assert best(1) == (1, 1, 1)
+
+
+def test_tokens_ruled_out_are_never_written():
+    def step(tokens, state):
+        return torch.tensor([0.0, -math.inf, -math.inf]).expand(len(tokens), 3), state
+
+    found = beam_search(step, None, 2, width=5, max_length=4)
+    assert found == [Hypothesis((0, 0, 0, 0), 0.0, 0.0)]
+    nothing = beam_search(lambda tokens, state: (torch.full((1, 3), -math.inf), state), None, 0, width=2, max_length=2)
+    assert nothing == []
+
+
+def test_all_finished_early_stops_the_search():
+    calls = []
+
+    def step(tokens, state):
+        calls.append(len(tokens))
+        return torch.tensor([0.0, -math.inf]).expand(len(tokens), 2), state
+
+    assert beam_search(step, None, 1, width=3, max_length=50, end=0) == [Hypothesis((0,), 0.0, 0.0)]
+    assert calls == [1]
+
+
+STATES = {
+    "a tensor": lambda h: h,
+    "a pair": lambda h: (h, 2 * h),
+    "nested": lambda h: (h, (h + 1, (h - 1,)), None),
+}
+
+
+@pytest.mark.parametrize("form", STATES.values(), ids=STATES)
+def test_sequences_are_selected_in_every_form_of_state(form):
+    h = torch.randn(2, 4, 3)
+    chosen = torch.tensor([3, 0, 0, 2, 1])
+    torch.testing.assert_close(select_sequences(form(h), chosen), form(h[:, chosen]), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("form", STATES.values(), ids=STATES)
+def test_the_state_follows_its_hypothesis(form):
+    """The state as any tuple: the search goes on from the right row, or the toy's chances would be others."""
+    toy = Toy(4, 3)
+
+    def step(tokens, state):
+        h = state if isinstance(state, torch.Tensor) else state[0]
+        scores, h = toy(tokens, h)
+        return scores, form(h)
+
+    expected = beam_search(toy, toy.state(), 0, width=5, max_length=6)
+    assert beam_search(step, form(toy.state()), 0, width=5, max_length=6) == expected
+
+
+def test_the_first_token_may_be_a_tensor_and_no_graph_is_kept():
+    toy = Toy(4, 3)
+    toy.mix.requires_grad_()
+    seen = []
+
+    def step(tokens, state):
+        scores, state = toy(tokens, state)
+        seen.append(scores.requires_grad)
+        return scores, state
+
+    expected = beam_search(toy, toy.state(), 2, width=3, max_length=3)
+    for start in (torch.tensor(2), torch.tensor([2])):
+        assert beam_search(step, toy.state(), start, width=3, max_length=3) == expected
+    assert seen and not any(seen)
+
+
+def test_totals_do_not_lose_small_differences_to_single_precision():
+    """After 3,000 tokens the sums are large; a difference of 1e-5 in the last step still decides."""
+    def step(tokens, state):
+        state = state + 1
+        last = state[0, :, 0] == 3000
+        rows = torch.where(last[:, None], torch.tensor([[-9.0, -9.0 + 1e-5]]), torch.tensor([[-9.0, -math.inf]]))
+        return rows, state
+
+    best = beam_search(step, torch.zeros(1, 1, 1), 0, width=1, max_length=3000)[0]
+    assert best.tokens[-1] == 1
+    assert best.log_probability == pytest.approx(-27000 + 1e-5, abs=2e-6)
+
+
+# The beam and a language model
+
+
+@each_layer
+@pytest.mark.parametrize("prompt", ["the water", "t"])
+def test_a_beam_of_1_writes_greedy_text(make_layer, prompt):
+    model = make_model(make_layer)
+    assert generate_with_beam(model, VOCABULARY, prompt, 20, width=1) == generate(
+        model, VOCABULARY, prompt, 20, temperature=0
+    )
+
+
+@each_layer
+def test_a_beam_scores_a_text_as_reading_it_does(make_layer):
+    model = make_model(make_layer).eval()
+    prompt = VOCABULARY.encode("the water")
+    time = 1 if getattr(model.layer, "batch_first", False) else 0
+    state = model(prompt[:-1].unsqueeze(1 - time))[1]
+    found = beam_search(next_token_step(model), state, prompt[-1], width=4, max_length=6)
+    assert len(found) == 4
+    for tokens, total, score in found:
+        text = torch.cat([prompt, torch.tensor(tokens)])
+        scores = model(text[:-1])[0].log_softmax(-1)[len(prompt) - 1 :]  # (6, V)
+        assert total == score == pytest.approx(scores.gather(1, text[len(prompt) :, None]).sum().item(), abs=1e-4)
+
+
+def test_a_beam_with_a_language_model_leaves_it_as_it_was():
+    model = make_model().train()
+    before = torch.get_rng_state()
+    first, again = (generate_with_beam(model, VOCABULARY, "the", 12, width=4) for _ in range(2))
+    assert first == again  # no dropout
+    assert model.training and model.dropout.training
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_beam_on_a_gpu_finds_the_same():
+    toy, there = Toy(4, 3), Toy(4, 3, "cuda")
+    found = beam_search(there, there.state(), torch.tensor(1, device="cuda"), width=4, max_length=5)
+    assert [h.tokens for h in found] == [h.tokens for h in beam_search(toy, toy.state(), 1, width=4, max_length=5)]
+    model = make_model()
+    here = generate_with_beam(model, VOCABULARY, "the", 8, width=3)
+    assert generate_with_beam(model.cuda(), VOCABULARY, "the", 8, width=3) == here
+
+
+def search(**changes):
+    toy = Toy(3)
+    settings = {"width": 2, "max_length": 3} | changes
+    return beam_search(settings.pop("step", toy), toy.state(), 0, **settings)
+
+
+@pytest.mark.parametrize(
+    "error, name, act",
+    [
+        (ValueError, "width", lambda: search(width=0)),
+        (TypeError, "width", lambda: search(width=2.0)),
+        (ValueError, "max_length", lambda: search(max_length=0)),
+        (TypeError, "max_length", lambda: search(max_length="9")),
+        (ValueError, "length_penalty", lambda: search(length_penalty=-0.5)),
+        (ValueError, "length_penalty", lambda: search(length_penalty=math.nan)),
+        (ValueError, "length_penalty", lambda: search(length_penalty="1")),
+        (ValueError, r"step .* \(1, V\), got \(3,\)", lambda: search(step=lambda t, s: (torch.zeros(3), s))),
+        (ValueError, r"step .* \(1, V\), got \(2, 3\)", lambda: search(step=lambda t, s: (torch.zeros(2, 3), s))),
+        (ValueError, "log_softmax", lambda: search(step=lambda t, s: (torch.ones(1, 3), s))),
+        (ValueError, "got nan", lambda: search(step=lambda t, s: (torch.full((1, 3), math.nan), s))),
+        (ValueError, "prompt", lambda: generate_with_beam(make_model(), VOCABULARY, "", 5)),
+        (ValueError, "num_tokens", lambda: generate_with_beam(make_model(), VOCABULARY, "the", 0)),
+        (TypeError, "num_tokens", lambda: generate_with_beam(make_model(), VOCABULARY, "the", 1.5)),
+        (ValueError, "width", lambda: generate_with_beam(make_model(), VOCABULARY, "the", 5, width=0)),
+    ],
+)
+def test_wrong_arguments_of_a_beam_are_named(error, name, act):
+    with pytest.raises(error, match=name):
+        act()
+
+
+# Bad input
 
 @pytest.mark.parametrize(
     "name, act",

@@ -1,8 +1,14 @@
 """Data that is made, not found: seeded tasks, the same on every machine, with nothing to download.
 
-====================== ==================================================================
+====================== =========================================================================
+module                 what it makes
+====================== =========================================================================
 :mod:`~.tasks.memory`  sequences of random numbers that only a memory can answer
-====================== ==================================================================
+:mod:`~.tasks.remarks` short texts, from the story and from templates, each with a label
+:mod:`~.tasks.reports` reports of people, places and dates, each word with a tag
+:mod:`~.tasks.dates`   dates and numbers written out in English and Chinese, with their ISO form
+:mod:`~.tasks.tones`   digit strings as telephone tones, with noise
+====================== =========================================================================
 """
 
 from companion.tasks.arguments import check_sizes as check_sizes
