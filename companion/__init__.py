@@ -52,6 +52,7 @@ from companion.scan import (
 from companion.sru import SRU, SRUCell
 from companion.states import last_valid, split_states
 from companion.steps import gru_step, lstm_step, rnn_step, sru_step
+from companion.streaming import Stream
 from companion.tagging import RestorationTags, TaggedWindows, TagScore
 from companion.tasks import (
     adding_batches,
@@ -167,6 +168,7 @@ __all__ = [
     "SRU",
     "sru_step",
     "SRUCell",
+    "Stream",
     "TaggedWindows",
     "TagScore",
     "task_accuracy",

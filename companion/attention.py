@@ -115,9 +115,8 @@ class DotProductAttention(Attention):
         TypeError: at the call: the mask holds no booleans.
 
     Examples:
-        >>> from companion.attention import DotProductAttention
         >>> keys = torch.eye(2).unsqueeze(1)  # (T, B, D): two keys, at right angles
-        >>> context, weights = DotProductAttention()(torch.tensor([[[9.0, 0.0]]]), keys)
+        >>> context, weights = companion.DotProductAttention()(torch.tensor([[[9.0, 0.0]]]), keys)
         >>> weights  # the query is like the first key
         tensor([[[0.9983, 0.0017]]])
 
@@ -145,8 +144,7 @@ class AdditiveAttention(Attention):
         RuntimeError: at the call: shapes do not fit together.
 
     Examples:
-        >>> from companion.attention import AdditiveAttention
-        >>> attention = AdditiveAttention(query_size=8, key_size=6, hidden_size=5)
+        >>> attention = companion.AdditiveAttention(query_size=8, key_size=6, hidden_size=5)
         >>> context, weights = attention(torch.randn(2, 3, 8), torch.randn(4, 3, 6))
         >>> context.shape, weights.shape
         (torch.Size([2, 3, 6]), torch.Size([2, 3, 4]))

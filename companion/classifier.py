@@ -185,8 +185,7 @@ class SequenceClassifier(nn.Module):
             embedding is for another number of tokens or features.
 
     Examples:
-        >>> from companion.classifier import SequenceClassifier
-        >>> model = SequenceClassifier(nn.GRU(8, 16, bidirectional=True), 30, num_classes=2, pooling="max")
+        >>> model = companion.SequenceClassifier(nn.GRU(8, 16, bidirectional=True), 30, num_classes=2, pooling="max")
         >>> tokens, lengths = torch.randint(30, (7, 3)), torch.tensor([7, 2, 4])  # (T, B), (B)
         >>> model(tokens, lengths).shape
         torch.Size([3, 2])

@@ -237,8 +237,7 @@ class ConditionalRandomField(nn.Module):
         ValueError: ``num_tags`` is less than 1, a shape does not fit, or no path of any length is allowed.
 
     Examples:
-        >>> from companion.crf import ConditionalRandomField
-        >>> crf = ConditionalRandomField(num_tags=5)
+        >>> crf = companion.ConditionalRandomField(num_tags=5)
         >>> emissions, tags = torch.randn(7, 2, 5), torch.randint(5, (7, 2))  # (T, B, K), (T, B)
         >>> loss = -crf(emissions, tags).mean()
         >>> loss.backward()

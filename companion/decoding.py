@@ -172,8 +172,8 @@ class Hypothesis(NamedTuple):
     """One of the texts that :func:`beam_search` has in hand.
 
     ``tokens`` are the token numbers written, without ``start``; with ``end``, if it has come to that.
-    ``log_probability`` is the sum of its tokens' log-probabilities, in nats. ``score`` is what hypotheses are ranked by:
-    that sum over the number of tokens to the power ``length_penalty``.
+    ``log_probability`` is the sum of its tokens' log-probabilities, in nats. ``score`` is what hypotheses are ranked
+    by: that sum over the number of tokens to the power ``length_penalty``.
 
     Examples:
         >>> companion.decoding.Hypothesis(tokens=(2, 0), log_probability=-1.5, score=-0.75).tokens

@@ -41,9 +41,8 @@ class EncoderDecoder(nn.Module):
             vocabulary has no ``END``.
 
     Examples:
-        >>> from companion.encoder_decoder import EncoderDecoder
         >>> source, target = companion.Vocabulary("three four"), companion.Vocabulary("34\\n")
-        >>> model = EncoderDecoder(nn.GRU(8, 16, bidirectional=True), nn.GRU(8, 16), source, target)
+        >>> model = companion.EncoderDecoder(nn.GRU(8, 16, bidirectional=True), nn.GRU(8, 16), source, target)
         >>> sources, lengths = source.encode("three").unsqueeze(1), torch.tensor([5])  # (T, B), (B)
         >>> model(sources, lengths, target.encode("\\n3").unsqueeze(1)).shape  # (U, B, V)
         torch.Size([2, 1, 4])

@@ -120,9 +120,8 @@ class EntityTagger(nn.Module):
             layer is ``batch_first``, or the CRF is for another number of tags.
 
     Examples:
-        >>> from companion.entities import EntityTagger
         >>> layer, speller = (nn.LSTM(size, 8, bidirectional=True) for size in (24, 4))
-        >>> tagger = EntityTagger(layer, speller, vocabulary_size=50, alphabet_size=30, num_tags=5)
+        >>> tagger = companion.EntityTagger(layer, speller, vocabulary_size=50, alphabet_size=30, num_tags=5)
         >>> words, characters = torch.randint(50, (7, 2)), torch.randint(1, 30, (7, 2, 6))  # (T, B), (T, B, C)
         >>> tagger(words, characters, torch.tensor([7, 4])).shape
         torch.Size([7, 2, 5])

@@ -62,7 +62,7 @@ def longest_copied_run(text: str, source: str) -> str:
 
     Examples:
         >>> companion.longest_copied_run("she kept the lock and the key", "the lock at the end of the town")
-        ' the lock a'
+        'the lock a'
 
     Source: a longest copied run stands at the plain end of measures of memorization, :cite:t:`mccoy2023`. Taught in
     *Text generation*.

@@ -205,15 +205,7 @@ def draw_rows(pen: Pen, places: list[float], place: int) -> None:
 
 
 def draw_answers(pen: Pen, places: list[float], place: int) -> None:
-    """Every state gives an answer, the chain to the left of the page has given its own."""
-    for number, x in enumerate(places, 1):
-        pen.line((x, CHAIN_Y - DOT), (x, CHAIN_Y - REACH), color=GREEN)
-        pen.box(x - 24, CHAIN_Y - REACH - 34, x + 24, CHAIN_Y - REACH, GREEN, number <= place)
-    draw_chain(pen, places, place)
-
-
-def draw_answers(pen: Pen, places: list[float], place: int) -> None:
-    """Every state gives an answer, the chain to the left of the page has given its own."""
+    """Every state gives an answer; those up to the page are filled."""
     for number, x in enumerate(places, 1):
         pen.line((x, CHAIN_Y - DOT), (x, CHAIN_Y - REACH), color=GREEN)
         pen.box(x - 24, CHAIN_Y - REACH - 34, x + 24, CHAIN_Y - REACH, GREEN, number <= place)
@@ -226,6 +218,5 @@ MOTIFS = {
     "Depth, direction, length": draw_both_ways,
     "Recurrence that does not wait": draw_scan,
     "Every parameter": draw_rows,
-    "Put to work": draw_answers,
     "Put to work": draw_answers,
 }

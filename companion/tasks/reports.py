@@ -168,11 +168,7 @@ NEW_TEMPLATES = (
 
 
 class Report(NamedTuple):
-    """One sentence.
-
-    Attributes:
-        words: its words; punctuation marks are words of their own.
-        tags: one BIO tag for each word.
+    """One sentence: its ``words``, punctuation marks among them, and one BIO tag for each in ``tags``.
 
     Examples:
         >>> from companion.tasks.reports import Report
