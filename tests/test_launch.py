@@ -30,7 +30,9 @@ FORK = "someone/fork"
 ADDRESS = "https://someone.github.io/fork"
 CHAPTERS = sorted(path.relative_to(BOOK).with_suffix("").as_posix() for path in BOOK.rglob("*.ipynb")
                   if ".ipynb_checkpoints" not in path.parts)
-ON_COLAB = {"torch", "numpy", "matplotlib", "safetensors", "numba", "triton", "IPython"}  # preinstalled, or with torch
+ON_COLAB = {  # preinstalled, or with torch
+    "torch", "numpy", "matplotlib", "safetensors", "numba", "triton", "IPython", "sklearn", "statsmodels"
+}
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text())
 # What a reader would see of MyST: a directive's braces, a role's, an option, a fence of colons, a label.
 MYST = re.compile(
@@ -321,7 +323,8 @@ def test_binder_gets_pinned_packages_for_every_chapter():
     conda = yaml.safe_load((ROOT / "binder" / "environment.yml").read_text())["dependencies"]
     there = {*packages, *(pins.keys() & {"d2l", "torchvision"}), "companion"} | set(sys.stdlib_module_names)
     assert any(re.match(r"pytorch-cpu\b", package) for package in conda)
-    needed = set().union(*(colab.imported_modules(original(name)) for name in CHAPTERS))
+    there |= {{"scikit-learn": "sklearn"}.get(package, package) for package in there}
+    needed = set().union(*(colab.imported_modules(original(name)) for name in CHAPTERS)) - {"IPython"}  # with Jupyter
     assert needed - there == {"torch", "triton"}  # torch from conda; triton where it is: the chapter does without
 
 

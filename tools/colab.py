@@ -46,11 +46,12 @@ if not find_spec("companion"):
 EXTRA_CELL = """\
 # Gets what the optional cells need, where it is missing. It changes nothing that is there.
 for package in {packages}:
-    if not find_spec(package.partition("==")[0]):
+    if not find_spec(package.partition("==")[0].replace("-", "_")):
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", package])"""
 
 # What some cells import and Colab lacks, or may lack. The chapters run without it.
-EXTRAS = ("d2l", "onnx", "onnxruntime")
+EXTRAS = ("d2l", "onnx", "onnxruntime", "onnxscript")
+ALSO = {"onnxscript": ["onnx-ir"]}  # what such a package itself needs, and Colab may lack, too
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -173,7 +174,8 @@ def opening(notebook: NotebookNode, page: Page, wheel: str) -> list[NotebookNode
             "others run. To run those too, run the next cell."
         )
         cells.append(new_markdown_cell(sentence, id="about-the-rest"))
-        cells.append(new_code_cell(EXTRA_CELL.format(packages=[pins[module] for module in needed]), id="get-the-rest"))
+        wanted = [pins[package] for module in needed for package in [*ALSO.get(module, []), module]]
+        cells.append(new_code_cell(EXTRA_CELL.format(packages=wanted), id="get-the-rest"))
     return cells
 
 
