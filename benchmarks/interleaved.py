@@ -1,5 +1,6 @@
 """Timing that survives a restless machine: the contestants take turns, and only ratios of medians are reported."""
 
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -13,7 +14,8 @@ def median_seconds(contestants: dict[str, Callable[[], object]], rounds: int) ->
     """The median time of each contestant, after one warm-up each.
 
     Args:
-        contestants: functions of no argument by name; they take turns, so that a slow moment hits all of them.
+        contestants: functions of no argument by name; they take turns, in another order each round, so that a slow
+            moment hits all of them.
         rounds: how many times each runs.
 
     Returns:
@@ -22,9 +24,10 @@ def median_seconds(contestants: dict[str, Callable[[], object]], rounds: int) ->
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for run in contestants.values():
         run()
-    for round_number in range(rounds):
-        order = list(contestants.items())
-        for name, run in order if round_number % 2 == 0 else reversed(order):
+    order, source = list(contestants.items()), random.Random(0)
+    for _ in range(rounds):
+        source.shuffle(order)  # with turns in reverse, the first and the last would find the caches as they left them
+        for name, run in order:
             synchronize()
             start = time.perf_counter()
             run()
