@@ -10,6 +10,8 @@ The score of a path :math:`y_1, ..., y_T` of tags is a sum, and its probability 
 Shapes: T time steps, B sequences in a batch, K tags. The arguments of all functions are the same:
 
 ============  ============================================================================================
+argument      what it holds
+============  ============================================================================================
 emissions     e, a score for every tag at every step, shape (T, B, K), for instance a layer's output
 transitions   A, row: the tag before, column: the tag after, shape (K, K)
 start, end    a and b, scores for the first tag and the last, shape (K) each

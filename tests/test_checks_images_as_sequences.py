@@ -22,6 +22,12 @@ def plow(height, width):
     return places.flatten()
 
 
+def restore(pixels, order, height, width):
+    flat = torch.empty_like(pixels.squeeze(-1))
+    flat[:, order] = pixels.squeeze(-1)
+    return flat.view(-1, height, width)
+
+
 def every_step_loss(model, batch, state=None):
     logits, state = model(batch[0], state)
     return F.cross_entropy(logits.transpose(1, 2), batch[1].unsqueeze(1).expand(logits.shape[:2])), state
@@ -57,6 +63,10 @@ WRONG = {
     "a reader": (checks.check_plow, lambda height, width: torch.arange(height * width), "2 rows of 3", "from the left"),
     "first row turned": (
         checks.check_plow, lambda height, width: plow(height + 1, width)[width:] - width, "2 rows of 3", "0, 1, 2"
+    ),
+    "shuffled again": (
+        checks.check_restore, lambda pixels, order, height, width: pixels[:, order, 0].view(-1, height, width),
+        "sent around", "a second time",
     ),
     "last step": (checks.check_every_step_loss, last_step_only, "one picture", "Flatten B and T"),
     "labels in turn": (checks.check_every_step_loss, labels_in_turn, "three pictures", "in a row"),

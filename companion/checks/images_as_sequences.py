@@ -10,7 +10,7 @@ from companion.checks.compare import compare
 from companion.checks.inputs import random_numbers, with_random_weights
 from companion.language_model import LanguageModel
 
-__all__ = ["check_columns", "check_every_step_loss", "check_patches", "check_plow"]
+__all__ = ["check_columns", "check_every_step_loss", "check_patches", "check_plow", "check_restore"]
 
 
 def check_columns(answer: Callable) -> bool:
@@ -54,6 +54,29 @@ def check_plow(answer: Callable) -> bool:
 
     cases = {"2 rows of 3": (2, 3), "one row": (1, 4), "an odd number of rows": (3, 2), "the digits": (8, 8)}
     hint = "The first row is read from the left. For 2 rows of 3 the places are 0, 1, 2 and then 5, 4, 3."
+    return compare(answer, reference, cases, hint)
+
+
+def check_restore(answer: Callable) -> bool:
+    """Check ``restore(pixels, order, height, width)``: the images that ``read_pixels(images, order)`` was given."""
+
+    def case(count: int, height: int, width: int, order: list[int]) -> tuple[Tensor, Tensor, int, int]:
+        pixels = random_numbers(count, height * width, 1)
+        return pixels, torch.tensor(order), height, width
+
+    def reference(pixels: Tensor, order: Tensor, height: int, width: int) -> Tensor:
+        return pixels[:, order.argsort(), 0].unflatten(1, (height, width))
+
+    cases = {
+        "reading order": case(2, 2, 2, [0, 1, 2, 3]),
+        "two pixels exchanged": case(1, 1, 3, [1, 0, 2]),
+        "pixels sent around": case(2, 2, 2, [1, 2, 3, 0]),
+        "pictures that are wider than high": case(3, 2, 3, [4, 2, 0, 5, 1, 3]),
+    }
+    hint = (
+        "Step t was read at the place order[t], so it goes back to the place order[t]. Taking pixels[:, order] once "
+        "more shuffles them a second time."
+    )
     return compare(answer, reference, cases, hint)
 
 
