@@ -124,7 +124,8 @@ def load_run(name: str, folder: str | Path | None = None) -> Run:
     weights = place / f"{name}.safetensors"
     if _hash(weights) != record["sha256"]:
         raise ValueError(f"{weights.name} should be the file of its record, got one with another hash: run it again")
-    tensors = {key: value.float() if value.is_floating_point() else value for key, value in _tensors(weights).items()}
+    stored, _ = load_checkpoint(weights)
+    tensors = {key: value.float() if value.is_floating_point() else value for key, value in stored.items()}
     return Run(record["command"], record["results"], record["made_with"], record["sha256"], tensors)
 
 
@@ -134,7 +135,3 @@ def _folder() -> Path:
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    return load_checkpoint(path)[0]
