@@ -4,8 +4,11 @@ The score of a path :math:`y_1, ..., y_T` of tags is a sum, and its probability 
 
 .. math::
 
-    s(y) = a_{y_1} + \sum_{t=1}^{T} e_{t, y_t} + \sum_{t=2}^{T} A_{y_{t-1}, y_t} + b_{y_T},
-    \qquad p(y) = \frac{\exp s(y)}{Z}, \qquad Z = \sum_{y'} \exp s(y')
+    s(y) = a_{y_1} + \sum_{t=1}^{T} e_{t, y_t} + \sum_{t=2}^{T} A_{y_{t-1}, y_t} + b_{y_T}
+
+.. math::
+
+    p(y) = \frac{\exp s(y)}{Z}, \qquad Z = \sum_{y'} \exp s(y')
 
 Shapes: T time steps, B sequences in a batch, K tags. The arguments of all functions are the same:
 
